@@ -1,0 +1,65 @@
+"""A leak profiler that lives inside the application.
+
+It says what grows, where it is allocated, who holds it and what to change. Importing
+it has no side effects and loads nothing else: each public name is fetched when it is
+first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leakguard._core.records import LeakguardError, Report
+    from leakguard.reports import load, render
+    from leakguard.snapshots import Diff, Snapshot, snapshot
+    from leakguard.testing import LeakError, WorkFailed, assert_no_growth, diagnose
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Diff": "leakguard.snapshots",
+    "LeakError": "leakguard.testing",
+    "LeakguardError": "leakguard._core.records",
+    "Report": "leakguard._core.records",
+    "Snapshot": "leakguard.snapshots",
+    "WorkFailed": "leakguard.testing",
+    "assert_no_growth": "leakguard.testing",
+    "diagnose": "leakguard.testing",
+    "load": "leakguard.reports",
+    "render": "leakguard.reports",
+    "snapshot": "leakguard.snapshots",
+}
+
+__all__ = [
+    "Diff",
+    "LeakError",
+    "LeakguardError",
+    "Report",
+    "Snapshot",
+    "WorkFailed",
+    "__version__",
+    "assert_no_growth",
+    "diagnose",
+    "load",
+    "render",
+    "snapshot",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Fetch a public name from its home module on first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module 'leakguard' has no attribute {name!r}"
+        raise AttributeError(message)
+    from importlib import import_module
+
+    found = getattr(import_module(home), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """List the public names, fetched or not."""
+    return sorted(set(globals()) | set(__all__))

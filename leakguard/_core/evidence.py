@@ -1,0 +1,233 @@
+"""What was found about growing sites, as records, and how it is brought together.
+
+Growth is measured at the allocating line, whoever's code that is. Here it is given
+to the innermost line of the *application* on the stack, then to the container that
+holds the survivors: one holder, one leak, however many lines build its entries.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from leakguard._core.records import Frame, Link, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from leakguard._core.observe import GrowthRow
+
+#: A row whose blocks should have shown this often at depth, and did not, has stopped.
+_EXPECTED_AT_DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A limit on a holder's entries, or on their age, and where it was read."""
+
+    what: str
+    entries: int | None = None
+    age_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One container that grew in the window, described without holding it.
+
+    ``new_entries`` were born in the window; ``sites`` counts newborn objects below
+    the newest of them by allocating stack; ``entry_types`` are the types of those
+    entries, most frequent first; ``file`` is the root module's.
+    """
+
+    path: str
+    links: tuple[Link, ...]
+    type: str
+    length: int
+    new_entries: int
+    entry_types: tuple[str, ...]
+    bound: Bound | None
+    unbounded_lru: bool
+    file: str | None
+    sites: Mapping[Stack, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeepLook:
+    """One short window at depth: survivors by stack, their types, their holders.
+
+    ``vanished`` are the stacks whose survivors only a collection freed.
+    """
+
+    calls: int
+    survivors: Mapping[Stack, tuple[int, int]]
+    types: Mapping[Stack, Mapping[str, int]]
+    holdings: tuple[Holding, ...]
+    owners: Mapping[Stack, tuple[str, tuple[Link, ...]]]
+    vanished: frozenset[Stack]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """One leak in the making: rates, the application's line, stacks and holder."""
+
+    frame: Frame
+    stack: Stack
+    size_per_call: float
+    blocks_per_call: float
+    confidence: float
+    stacks: frozenset[Stack]
+    types: tuple[str, ...]
+    holding: Holding | None
+    owner: tuple[str, tuple[Link, ...]] | None
+    is_cycle: bool
+
+
+def stopped(row: GrowthRow, look: DeepLook) -> bool:
+    """Return whether a site that grew before left nothing behind at depth."""
+    expected = row.blocks.slope * look.calls
+    if expected < _EXPECTED_AT_DEPTH:
+        return False
+    seen = sum(n for stack, (_, n) in look.survivors.items() if stack[0] == row.frame)
+    return seen < expected / 8
+
+
+def gather(
+    rows: Iterable[GrowthRow], look: DeepLook, in_app: Callable[[str], bool]
+) -> tuple[Growth, ...]:
+    """Return growths by application line, then by holder, fastest first."""
+    lines = _by_line(rows, look, in_app)
+    held = [_with_holding(growth, look, in_app) for growth in lines]
+    merged = _by_holder(held, in_app)
+    return tuple(sorted(merged, key=lambda growth: -growth.size_per_call))
+
+
+def application_frame(stack: Stack, in_app: Callable[[str], bool]) -> Frame:
+    """Return the innermost application frame, or the innermost of all."""
+    for frame in stack:
+        if in_app(frame[0]):
+            return frame
+    return stack[0]
+
+
+def _by_line(
+    rows: Iterable[GrowthRow], look: DeepLook, in_app: Callable[[str], bool]
+) -> list[Growth]:
+    parts: dict[Frame, list[tuple[float, float, float, Stack]]] = {}
+    for row in rows:
+        for stack, share in _shares(row, look):
+            frame = application_frame(stack, in_app)
+            part = (
+                row.size.slope * share,
+                max(0.0, row.blocks.slope) * share,
+                row.size.confidence,
+                stack,
+            )
+            parts.setdefault(frame, []).append(part)
+    return [_line(frame, found, look) for frame, found in parts.items()]
+
+
+def _shares(row: GrowthRow, look: DeepLook) -> list[tuple[Stack, float]]:
+    """Split a row over the stacks that led to its line, by surviving bytes."""
+    here = {s: size for s, (size, _) in look.survivors.items() if s[0] == row.frame}
+    total = sum(here.values())
+    if total <= 0:
+        return [((row.frame,), 1.0)]
+    return [(stack, size / total) for stack, size in here.items()]
+
+
+def _line(
+    frame: Frame, parts: Sequence[tuple[float, float, float, Stack]], look: DeepLook
+) -> Growth:
+    biggest = max(parts, key=lambda part: part[0])
+    stacks = frozenset(part[3] for part in parts)
+    gone = sum(part[0] for part in parts if part[3] in look.vanished)
+    size = sum(part[0] for part in parts)
+    return Growth(
+        frame=frame,
+        stack=biggest[3],
+        size_per_call=size,
+        blocks_per_call=sum(part[1] for part in parts),
+        confidence=biggest[2],
+        stacks=stacks,
+        types=_types_of(stacks, look),
+        holding=None,
+        owner=next((look.owners[s] for s in stacks if s in look.owners), None),
+        is_cycle=gone > size / 2,
+    )
+
+
+def _types_of(stacks: Iterable[Stack], look: DeepLook) -> tuple[str, ...]:
+    counted: Counter[str] = Counter()
+    for stack in stacks:
+        counted.update(look.types.get(stack, {}))
+    return tuple(kind for kind, _ in counted.most_common(8))
+
+
+def _with_holding(
+    growth: Growth, look: DeepLook, in_app: Callable[[str], bool]
+) -> Growth:
+    best: tuple[tuple[int, int, int], Holding] | None = None
+    for holding in look.holdings:
+        covered = sum(1 for stack in growth.stacks if stack in holding.sites)
+        if not covered:
+            continue
+        ours = holding.file is not None and in_app(holding.file)
+        score = (int(ours), covered, holding.new_entries)
+        if best is None or score > best[0]:
+            best = (score, holding)
+    return replace(growth, holding=best[1]) if best else growth
+
+
+def _by_holder(
+    growths: Sequence[Growth], in_app: Callable[[str], bool]
+) -> list[Growth]:
+    groups: dict[str, list[Growth]] = {}
+    alone: list[Growth] = []
+    for growth in growths:
+        if growth.holding is None:
+            alone.append(growth)
+        else:
+            groups.setdefault(growth.holding.path, []).append(growth)
+    merged = [_merge(group, in_app) for group in groups.values()]
+    return _adopt(alone, merged)
+
+
+def _merge(group: Sequence[Growth], in_app: Callable[[str], bool]) -> Growth:
+    """Add up the lines of one holder; the line with most bytes speaks for all."""
+    first = max(group, key=lambda g: (in_app(g.frame[0]), g.size_per_call))
+    types = dict.fromkeys(kind for g in [first, *group] for kind in g.types)
+    return replace(
+        first,
+        size_per_call=sum(g.size_per_call for g in group),
+        blocks_per_call=sum(g.blocks_per_call for g in group),
+        confidence=max(g.confidence for g in group),
+        stacks=frozenset(stack for g in group for stack in g.stacks),
+        types=tuple(types)[:8],
+        is_cycle=first.is_cycle,
+    )
+
+
+def _adopt(alone: Sequence[Growth], merged: list[Growth]) -> list[Growth]:
+    """Give a container's own resizing, which is no object, to the leak beside it."""
+    found = list(merged)
+    for growth in alone:
+        near = [
+            index
+            for index, other in enumerate(found)
+            if growth.blocks_per_call < other.blocks_per_call / 20
+            and growth.size_per_call < other.size_per_call
+            and abs(growth.frame[1] - other.frame[1]) < 25
+            and growth.frame[0] == other.frame[0]
+        ]
+        if near and not growth.types:
+            other = found[near[0]]
+            size = other.size_per_call + growth.size_per_call
+            stacks = other.stacks | growth.stacks
+            found[near[0]] = replace(other, size_per_call=size, stacks=stacks)
+        else:
+            found.append(growth)
+    return found
+
+
+

@@ -1,0 +1,165 @@
+"""From cumulative totals at growing call counts to a growth law.
+
+The question of this file: does a total that was read at growing call counts go on
+in proportion to the work (a leak's law), slow down (a cache filling, a warm-up), or
+stand still? It compares rates between geometrically growing stretches of calls,
+since anything bounded must slow down as the stretch doubles.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Shape = Literal["linear", "decaying", "flat", "unclear"]
+
+#: A late rate below this share of the early one is slowing down; above it, steady.
+#: A power law n**0.5 has 0.45 between the stretches compared here, a leak 1.0.
+STEADY_SHARE = 0.7
+#: Fewer points or calls than this decide nothing.
+MIN_POINTS = 5
+MIN_CALLS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """How one total grows with the number of calls.
+
+    ``slope`` is in units per call over the later half of the calls; ``intercept`` is
+    what is there without work (in flight, warmed up); ``grown`` is the growth over
+    that later half; ``confidence`` (0 to 1) speaks of the slope being above zero.
+    """
+
+    shape: Shape
+    slope: float
+    intercept: float
+    grown: float
+    confidence: float
+
+
+def fit_growth(
+    calls: Sequence[int], totals: Sequence[float], *, floor: float = 0.0
+) -> Law:
+    """Return the law of ``totals`` read after ``calls`` calls.
+
+    Growth of at most ``floor`` over the later half counts as standing still. Cost:
+    linear in the number of points.
+    """
+    if len(calls) < MIN_POINTS or calls[-1] - calls[0] < MIN_CALLS:
+        return Law("unclear", 0.0, totals[-1] if totals else 0.0, 0.0, 0.0)
+    middle = _index_near(calls, 0.45)
+    start = _index_near(calls, 0.18)
+    grown = totals[-1] - totals[middle]
+    slope, intercept = _line(calls[middle:], totals[middle:])
+    if grown <= floor:
+        return Law("flat", slope, intercept, grown, 0.0)
+    early = _rate(calls, totals, start, middle)
+    late = _rate(calls, totals, middle, len(calls) - 1)
+    shape = _shape(calls, totals, start, middle, (early, late))
+    return Law(shape, slope, intercept, grown, _confidence(calls, totals, start))
+
+
+def _shape(
+    calls: Sequence[int],
+    totals: Sequence[float],
+    start: int,
+    middle: int,
+    rates: tuple[float, float],
+) -> Shape:
+    early, late = rates
+    steps = _step_rates(calls, totals, start)
+    if _is_stepwise(steps, late):
+        return _stepwise_shape(calls, totals)
+    if late < STEADY_SHARE * early:
+        return "decaying"
+    if min(_smoothed(_step_rates(calls, totals, middle))) < late / 4:
+        return "decaying" if steps[-1] <= 0 else "unclear"
+    return "linear"
+
+
+def _is_stepwise(steps: Sequence[float], late: float) -> bool:
+    """Return whether growth comes in a few jumps, as of one block that is resized."""
+    still = sum(1 for rate in steps if abs(rate) < late / 20)
+    return still * 2 >= len(steps)
+
+
+def _stepwise_shape(calls: Sequence[int], totals: Sequence[float]) -> Shape:
+    """Judge jumps by what they add up to over three fourfold stretches of calls.
+
+    A hash table doubles when it is two thirds full, so a growing one jumps at least
+    once whenever the calls grow fourfold, and its size follows the calls.
+    """
+    marks = [totals[_index_near(calls, share)] for share in (1 / 16, 1 / 4, 1.0)]
+    if calls[0] * 12 > calls[-1] or marks[0] < 0:
+        return "unclear"
+    if marks[1] - marks[0] <= 0 or marks[2] - marks[1] <= 0:
+        return "decaying"
+    ratio = (marks[2] - marks[1]) / (marks[1] - marks[0])
+    return "linear" if ratio > 1.9 else "decaying"
+
+
+def _index_near(calls: Sequence[int], share: float) -> int:
+    """Return the last index whose call count is at most ``share`` of the way."""
+    goal = calls[-1] * share
+    best = 0
+    for index, count in enumerate(calls):
+        if count <= goal * 1.000001:
+            best = index
+    return best if share == 1.0 else min(best, len(calls) - 2)
+
+
+def _rate(calls: Sequence[int], totals: Sequence[float], low: int, high: int) -> float:
+    span = calls[high] - calls[low]
+    return (totals[high] - totals[low]) / span if span > 0 else 0.0
+
+
+def _step_rates(
+    calls: Sequence[int], totals: Sequence[float], start: int
+) -> list[float]:
+    return [_rate(calls, totals, i - 1, i) for i in range(start + 1, len(calls))]
+
+
+def _smoothed(rates: Sequence[float]) -> list[float]:
+    """Average neighbours, so that one lumpy stretch does not speak alone."""
+    if len(rates) < 2:
+        return list(rates)
+    return [(a + b) / 2 for a, b in zip(rates, rates[1:])]
+
+
+def _line(calls: Sequence[int], totals: Sequence[float]) -> tuple[float, float]:
+    """Return slope and intercept of the least squares line."""
+    n = len(calls)
+    mean_x, mean_y = sum(calls) / n, sum(totals) / n
+    spread = sum((x - mean_x) ** 2 for x in calls)
+    if spread == 0:
+        return 0.0, mean_y
+    cross = sum((x - mean_x) * (y - mean_y) for x, y in zip(calls, totals))
+    slope = cross / spread
+    return slope, mean_y - slope * mean_x
+
+
+def _confidence(calls: Sequence[int], totals: Sequence[float], start: int) -> float:
+    """Return the two-sided normal confidence that the slope is not zero.
+
+    The t statistic of the least squares slope, shrunk for few points as by Student's
+    distribution with ``n - 2`` degrees of freedom (Hill's approximation of first
+    order: z = t * (1 - 1/(4 df)) / sqrt(1 + t*t/(2 df))).
+    """
+    xs, ys = calls[start:], totals[start:]
+    freedom = len(xs) - 2
+    if freedom < 1:
+        return 0.0
+    slope, intercept = _line(xs, ys)
+    residual = sum((y - intercept - slope * x) ** 2 for x, y in zip(xs, ys))
+    mean = sum(xs) / len(xs)
+    spread = sum((x - mean) ** 2 for x in xs)
+    error = math.sqrt(residual / freedom / spread)
+    if error == 0:
+        return 0.99 if slope > 0 else 0.0
+    t = slope / error
+    z = t * (1 - 1 / (4 * freedom)) / math.sqrt(1 + t * t / (2 * freedom))
+    return max(0.0, min(0.99, math.erf(z / math.sqrt(2))))

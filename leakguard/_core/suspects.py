@@ -1,0 +1,186 @@
+"""From growths with evidence to ranked suspects and acquittals."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from leakguard._core.patterns import Clues, match_pattern
+from leakguard._core.records import Acquittal, Owner, Site, Suspect
+from leakguard._core.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from leakguard._core.evidence import Bound, Growth, Holding
+    from leakguard._core.observe import GrowthRow
+    from leakguard._core.records import Frame, Stack
+
+#: Suspects beyond this share of the growth are noise beside the leak.
+_NEGLIGIBLE_SHARE = 0.01
+#: Growth nobody holds and this slow is the interpreter's own.
+_UNHELD_FLOOR_BYTES_PER_CALL = 4.0
+_STACK_LINES = 24
+#: A holder whose entries die of age is acquitted until this multiple of the age.
+_AGE_PATIENCE = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the layer above knows of source lines, as functions of (file, line)."""
+
+    in_app: Callable[[str], bool]
+    is_own: Callable[[str], bool]
+    function_at: Callable[[str, int], str | None]
+
+
+def site_of(frame: Frame, names: Names) -> Site:
+    """Return a frame as a site with its function."""
+    file, line = frame
+    return Site(file, line, names.function_at(file, line), names.in_app(file))
+
+
+def accuse(
+    growths: Sequence[Growth], names: Names, *, seconds_per_call: float
+) -> tuple[Suspect, ...]:
+    """Return the growths that nothing bounds, as suspects in order of their rate."""
+    total = sum(growth.size_per_call for growth in growths)
+    kept = [growth for growth in growths if _counts(growth, total)]
+    return tuple(
+        _suspect(rank, growth, names, seconds_per_call)
+        for rank, growth in enumerate(kept, start=1)
+    )
+
+
+def split_bounded(
+    growths: Iterable[Growth], names: Names, *, calls: int, seconds: float
+) -> tuple[list[Growth], list[Acquittal]]:
+    """Part what has no bound from what its holder acquits.
+
+    ``seconds`` is how long the work has run: entries that should have died of age by
+    then acquit nothing.
+    """
+    guilty: list[Growth] = []
+    acquitted: list[Acquittal] = []
+    for growth in growths:
+        holding = growth.holding
+        bound = holding.bound if holding else None
+        if holding is None or bound is None or _outlived(bound, seconds):
+            guilty.append(growth)
+            continue
+        acquitted.append(_acquittal(growth, holding, bound, names, calls))
+    return guilty, acquitted
+
+
+def acquit_slowing(rows: Iterable[GrowthRow], names: Names) -> tuple[Acquittal, ...]:
+    """Return sites whose growth slows down as acquittals, largest first."""
+    found = []
+    for row in sorted(rows, key=lambda row: -row.size.grown)[:5]:
+        reason = (
+            f"its growth slows down ({format_bytes(row.size.grown)} in the later half"
+            " of the calls): a warm-up, or a cache that fills"
+        )
+        site = site_of(row.frame, names)
+        found.append(Acquittal(site, None, None, None, reason))
+    return tuple(found)
+
+
+def fingerprint(site: Site | None, kind: str | None, pattern: str) -> str:
+    """Return 12 hex digits that stay the same for the same bug everywhere.
+
+    Made of the file's last two path parts, function, type and pattern: no address,
+    index, line number, or directory of one machine.
+    """
+    where = ("", "")
+    if site is not None:
+        parts = PurePath(site.file.replace("\\", "/")).parts[-2:]
+        where = ("/".join(parts), site.function or "")
+    text = "\0".join((*where, kind or "", pattern))
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]
+
+
+def _counts(growth: Growth, total: float) -> bool:
+    if growth.size_per_call < _NEGLIGIBLE_SHARE * total:
+        return False
+    if growth.holding or growth.owner or growth.is_cycle:
+        return True
+    return growth.size_per_call >= _UNHELD_FLOOR_BYTES_PER_CALL
+
+
+def _outlived(bound: Bound, seconds: float) -> bool:
+    if bound.age_seconds is None:
+        return False
+    return seconds > bound.age_seconds * _AGE_PATIENCE
+
+
+def _acquittal(
+    growth: Growth, holding: Holding, bound: Bound, names: Names, calls: int
+) -> Acquittal:
+    site = site_of(growth.frame, names)
+    if bound.entries is None:
+        reason = f"{holding.path} drops entries after {bound.age_seconds:g} s"
+        return Acquittal(
+            site, holding.path, growth.size_per_call, None, f"{reason} ({bound.what})"
+        )
+    per_entry = growth.size_per_call * calls / max(1, holding.length)
+    plateau = int(per_entry * bound.entries)
+    reason = (
+        f"{holding.path} holds {holding.length} of {bound.entries} entries"
+        f" ({bound.what}) and will end near {format_bytes(plateau)}"
+    )
+    return Acquittal(site, holding.path, growth.size_per_call, plateau, reason)
+
+
+def _suspect(
+    rank: int, growth: Growth, names: Names, seconds_per_call: float
+) -> Suspect:
+    site = site_of(growth.frame, names)
+    path, owner = _owner_of(growth)
+    holding = growth.holding
+    clues = Clues(
+        types=growth.types,
+        entry_types=holding.entry_types if holding else (),
+        holder_type=holding.type if holding else None,
+        owner_path=path,
+        function=site.function,
+        is_cycle=growth.is_cycle,
+        is_unbounded_lru=bool(holding and holding.unbounded_lru),
+    )
+    pattern, hint = match_pattern(clues)
+    kind = growth.types[0] if growth.types else None
+    rate = growth.size_per_call
+    return Suspect(
+        rank=rank,
+        fingerprint=fingerprint(site, kind, pattern),
+        source="site",
+        site=site,
+        stack=_stack_lines(growth.stack, names),
+        type=kind,
+        owner=owner,
+        growth_bytes_per_call=rate,
+        growth_count_per_call=growth.blocks_per_call,
+        growth_bytes_per_second=rate / seconds_per_call if seconds_per_call else None,
+        confidence=growth.confidence,
+        pattern=pattern,
+        hint=hint,
+    )
+
+
+def _owner_of(growth: Growth) -> tuple[str | None, Owner | None]:
+    if growth.holding is not None:
+        return growth.holding.path, Owner(growth.holding.path, growth.holding.links)
+    if growth.owner is not None:
+        return growth.owner[0], Owner(*growth.owner)
+    return None, None
+
+
+def _stack_lines(stack: Stack, names: Names) -> tuple[str, ...]:
+    lines = []
+    for file, line in stack[:_STACK_LINES]:
+        if names.is_own(file):
+            break
+        function = names.function_at(file, line)
+        lines.append(f"{file}:{line}" + (f" in {function}" if function else ""))
+    return tuple(lines)

@@ -1,0 +1,112 @@
+"""A report as GitHub-flavoured Markdown, for a pull request or an issue.
+
+Rules of this file: layout only; the words come from ``style``. Nothing of the
+user's program is written but as code or with its Markdown escaped, so a name can
+neither break a table, nor open a tag, nor call somebody by an ``@``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from leakguard._render import style
+
+if TYPE_CHECKING:
+    from leakguard._core.records import Owner, Report, Suspect
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
+#: What would start a list or underline a heading at the start of a text.
+_BLOCK_START = re.compile(r"^(\d*)([-+=.)])")
+_BACKTICKS = re.compile(r"`+")
+
+
+def render_markdown(report: Report, *, cwd: str | None = None) -> str:
+    """Return the report as Markdown, without a newline at the end.
+
+    It shows all suspects; stacks are folded. Paths below ``cwd`` are relative to it.
+    """
+    blocks = [
+        _opening(report),
+        *(_suspect(suspect, cwd) for suspect in report.suspects),
+        _acquitted(report, cwd),
+        _closing(report, cwd),
+    ]
+    return "\n\n".join(filter(None, blocks))
+
+
+def _opening(report: Report) -> str:
+    _, words, figures = style.headline(report.verdict)
+    title = ": ".join(filter(None, (words, figures.replace("  ", " "))))
+    sentences = (report.verdict.reason, style.forecast(report) or "")
+    return "\n\n".join([f"## {title}", *filter(None, map(_escape, sentences))])
+
+
+def _suspect(suspect: Suspect, cwd: str | None) -> str:
+    growth = style.rate(suspect.growth_bytes_per_call, suspect.growth_bytes_per_second)
+    title = _code(style.title(suspect, cwd))
+    items = [
+        ("what", _escape(style.what(suspect))),
+        ("held by", suspect.owner and _owner(suspect.owner)),
+        ("pattern", _escape(style.pattern(suspect))),
+        ("fix", suspect.hint and f"**{_escape(suspect.hint)}**"),
+        ("example", suspect.example and _escape(suspect.example)),
+    ]
+    heading = f"### {suspect.rank}. {growth or 'growing'}: {title}"
+    facts = "\n".join(f"- {label}: {text}" for label, text in items if text)
+    return "\n\n".join(filter(None, (heading, facts, _stack(suspect, cwd))))
+
+
+def _owner(owner: Owner) -> str:
+    lines = [_code(owner.path)]
+    for mark, link in style.turning_point(owner, verbose=True):
+        status = f"**{link.status}**" if mark else link.status
+        hop = f"{_code(link.name)} {_code(link.type)} {status}"
+        lines.append(f"  - {hop}: {_escape(link.why)}")
+    return "\n".join(lines)
+
+
+def _stack(suspect: Suspect, cwd: str | None) -> str:
+    shown = style.frames(suspect, cwd, verbose=True)
+    if len(shown) < 2:
+        return ""
+    frames = "\n".join(
+        ("-> " if mark == "app" else "   ") + text for mark, text in shown
+    )
+    fence = _fence(frames, 3)
+    return (
+        f"<details><summary>stack, innermost frame first</summary>\n\n"
+        f"{fence}text\n{frames}\n{fence}\n\n</details>"
+    )
+
+
+def _acquitted(report: Report, cwd: str | None) -> str:
+    innocents = (style.acquittal(innocent, cwd) for innocent in report.acquitted)
+    lines = [f"- {_escape(innocent)}" for innocent in innocents]
+    return "\n".join(["### Not a leak", "", *lines]) if lines else ""
+
+
+def _closing(report: Report, cwd: str | None) -> str:
+    about = style.closing(report, cwd)
+    lines = [f"- {label}: {_escape(text)}" for label, text in about]
+    return "\n".join(["### The look", "", *lines])
+
+
+def _escape(text: str) -> str:
+    """Return text that Markdown shows as it is and that notifies nobody."""
+    escaped = _SPECIAL.sub(r"\\\1", style.plain(text).strip())
+    # A zero-width space ends a mention before it begins.
+    return _BLOCK_START.sub(r"\1\\\2", escaped).replace("@", "@&#8203;")
+
+
+def _code(text: str) -> str:
+    """Return text as inline code, whatever backticks it holds."""
+    inner = style.plain(text)
+    fence = _fence(inner, 1)
+    pad = " " if inner[:1] == "`" or inner[-1:] == "`" or not inner.strip() else ""
+    return f"{fence}{pad}{inner}{pad}{fence}"
+
+
+def _fence(text: str, shortest: int) -> str:
+    runs = [len(run) + 1 for run in _BACKTICKS.findall(text)]
+    return "`" * max(shortest, *runs) if runs else "`" * shortest

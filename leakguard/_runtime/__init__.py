@@ -1,0 +1,1 @@
+"""The only threads, locks and mutable state."""

@@ -1,0 +1,305 @@
+"""Run a piece of work again and again, and say whether it leaks, where and why.
+
+One newborn window stays open over all calls: everything alive before is frozen out
+of sight, everything born since is traced, so what the work frees of its own is seen
+to go. Looks are taken at geometrically growing call counts, because a bounded thing
+must slow down as the calls double and a leak must not. A second, short window at
+depth then shows who allocated and who holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import time
+import tracemalloc
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from leakguard._core.evidence import gather, stopped
+from leakguard._core.judge import Limits, Picture, is_enough, judge, picture_of
+from leakguard._core.observe import Checkpoint
+from leakguard._core.records import Cost, LeakguardError
+from leakguard._core.suspects import Names, accuse, acquit_slowing, split_bounded
+from leakguard._readers.process import (
+    available_bytes,
+    collects_automatically,
+    read_counters,
+    trim_heap,
+)
+from leakguard._readers.source import is_own
+from leakguard._runtime.depth import look_deep
+from leakguard._runtime.window import newborn_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from leakguard._core.evidence import DeepLook
+    from leakguard._core.observe import GrowthRow
+    from leakguard._core.records import Acquittal, Suspect, Verdict
+    from leakguard._readers.source import SourceMap
+    from leakguard._runtime.window import Window
+
+#: Each look comes after this many times the calls of the look before.
+STRIDE = 1.35
+#: Looks never lie further apart than this, so that the time budget is kept.
+MOST_SECONDS_BETWEEN_LOOKS = 2.0
+#: Share of the time budget kept for the window at depth.
+DEPTH_SHARE = 0.25
+#: Frames per trace at depth: enough to reach the application under a framework.
+DEPTH_FRAMES = 48
+#: Most memory the work may leak while it is watched, and share of what is free.
+MOST_GROWN_BYTES = 256 * 1024 * 1024
+GROWN_SHARE_OF_AVAILABLE = 0.25
+#: Calls before the first look: imports, first-use caches, lazy singletons.
+WARM_UP_CALLS = 2
+
+
+class WorkFailed(LeakguardError):
+    """The work under diagnosis raised; the original is the ``__cause__``.
+
+    ``call`` is the number of the call, from 0.
+    """
+
+    def __init__(self, call: int, error: BaseException) -> None:
+        """Name the call and the error's type; its message stays with the cause."""
+        super().__init__(f"the work failed in call {call}: {type(error).__name__}")
+        self.call = call
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What a diagnosis found, before it becomes a report."""
+
+    verdict: Verdict
+    suspects: tuple[Suspect, ...]
+    acquitted: tuple[Acquittal, ...]
+    cost: Cost
+    calls: int
+
+
+class Work:
+    """The callable under diagnosis, run and counted; keeps no result."""
+
+    def __init__(self, work: Callable[..., Any], clock: Callable[[], float]) -> None:
+        """Look at the signature once; runs nothing."""
+        self.calls = 0
+        self.seconds = 0.0
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._one = _caller(work, self)
+
+    def run(self, calls: int, until: float = float("inf")) -> int:
+        """Run up to ``calls`` calls, or until the clock says so; return how many."""
+        started = self._clock()
+        done = 0
+        try:
+            while done < calls:
+                self._one(self.calls)
+                self.calls += 1
+                done += 1
+                if self._clock() >= until:
+                    break
+        except Exception as error:
+            raise WorkFailed(self.calls, error) from error
+        finally:
+            self.seconds += self._clock() - started
+        return done
+
+    def await_in_loop(self, awaitable: Any) -> None:  # noqa: ANN401 - any awaitable
+        """Run a coroutine in the one event loop that all calls share."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        self._loop.run_until_complete(awaitable)
+
+    def close(self) -> None:
+        """Cancel what the work left in the event loop, and close it."""
+        if self._loop is None:
+            return
+        pending = asyncio.all_tasks(self._loop)
+        for task in pending:
+            task.cancel()
+        if pending:
+            self._loop.run_until_complete(
+                asyncio.gather(*pending, return_exceptions=True)
+            )
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+        self._loop = None
+
+
+def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
+    work: Callable[..., Any],
+    sources: SourceMap,
+    *,
+    calls: int | None,
+    nframe: int | None,
+    seconds: float,
+    progress: Callable[[str], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Diagnosis:
+    """Run ``work`` until it is clear whether and where it leaks.
+
+    Raises:
+        WorkFailed: the work raised; everything is restored.
+
+    """
+    started = clock()
+    tell = progress or (lambda _text: None)
+    subject = Work(work, clock)
+    with ExitStack() as stack:
+        stack.callback(subject.close)
+        subject.run(WARM_UP_CALLS)
+        limits = _limits(calls, seconds)
+        looks, picture = _watch(subject, limits, clock, tell)
+        deep = None
+        if picture.steady_rows or picture.open_rows:
+            tell("looking at who holds it")
+            budget = max(1.0, seconds - (clock() - started))
+            deep = look_deep(
+                subject, picture, nframe or DEPTH_FRAMES, budget, clock=clock
+            )
+        return _conclude(subject, picture, looks, deep, sources, clock() - started)
+
+
+def _limits(calls: int | None, seconds: float) -> Limits:
+    free = available_bytes()
+    grown = MOST_GROWN_BYTES
+    if free is not None:
+        grown = min(grown, int(free * GROWN_SHARE_OF_AVAILABLE))
+    return Limits(seconds * (1 - DEPTH_SHARE), calls, grown)
+
+
+def _watch(
+    subject: Work,
+    limits: Limits,
+    clock: Callable[[], float],
+    tell: Callable[[str], None],
+) -> tuple[list[Checkpoint], Picture]:
+    """Look at growing call counts until more calls would teach nothing."""
+    looks: list[Checkpoint] = []
+    with newborn_window() as window:
+        started, first = clock(), subject.calls
+        goal = 1
+        while True:
+            done = subject.calls - first
+            until = clock() + MOST_SECONDS_BETWEEN_LOOKS
+            subject.run(max(1, goal - done), min(until, started + limits.seconds))
+            done = subject.calls - first
+            looks.append(_look(window, done, clock() - started, clock))
+            picture = picture_of(looks)
+            if is_enough(looks, picture, limits):
+                return looks, picture
+            tell(_progress_line(picture, clock() - started))
+            goal = max(done + 1, int(done * STRIDE))
+            if limits.calls is not None:
+                goal = min(goal, limits.calls)
+
+
+def _look(
+    window: Window, calls: int, seconds: float, clock: Callable[[], float]
+) -> Checkpoint:
+    begun = clock()
+    if collects_automatically():
+        gc.collect()
+    counters = read_counters()
+    traced = tracemalloc.get_traced_memory()[0]
+    traces = window.read_traces()
+    return Checkpoint(
+        calls=calls,
+        seconds=seconds,
+        sites=traces.by_frame(),
+        traced_bytes=traced,
+        traces=traces.total_count,
+        heap_bytes=counters.heap_bytes,
+        rss_bytes=counters.rss_bytes,
+        pause_seconds=clock() - begun,
+    )
+
+
+def _conclude(
+    subject: Work,
+    picture: Picture,
+    looks: Sequence[Checkpoint],
+    deep: DeepLook | None,
+    sources: SourceMap,
+    seconds: float,
+) -> Diagnosis:
+    names = Names(sources.in_app, is_own, sources.function_at)
+    per_call = subject.seconds / max(1, subject.calls)
+    rows = [row for row in picture.steady_rows if deep and not stopped(row, deep)]
+    growths = gather(rows, deep, sources.in_app) if deep else ()
+    guilty, bounded = split_bounded(
+        growths, names, calls=picture.calls, seconds=subject.seconds
+    )
+    suspects = accuse(guilty, names, seconds_per_call=per_call)
+    acquitted = (*bounded, *acquit_slowing(_worth_telling(picture), names))
+    trimmed = None
+    if not suspects and picture.resident and picture.resident.shape == "linear":
+        trimmed = _trimmed_bytes()
+    verdict = judge(
+        picture,
+        suspects,
+        acquitted,
+        trimmed_bytes=trimmed,
+        seconds_per_call=per_call,
+    )
+    pause = max((look.pause_seconds for look in looks), default=None)
+    cost = Cost(None, pause, len(looks) + (1 if deep else 0), seconds)
+    return Diagnosis(verdict, suspects, acquitted, cost, subject.calls)
+
+
+def _worth_telling(picture: Picture) -> list[GrowthRow]:
+    """Slowing sites large enough that a reader would ask about them."""
+    return [row for row in picture.slowing_rows if row.size.grown >= 16 * 1024]
+
+
+def _trimmed_bytes() -> int | None:
+    before = read_counters().rss_bytes
+    if before is None or not trim_heap():
+        return None
+    after = read_counters().rss_bytes
+    return None if after is None else before - after
+
+
+def _progress_line(picture: Picture, seconds: float) -> str:
+    growing = len(picture.steady_rows)
+    found = f", {growing} lines growing" if growing else ""
+    return f"{picture.calls} calls in {seconds:.0f} s{found}"
+
+
+def _caller(work: Callable[..., Any], subject: Work) -> Callable[[int], None]:
+    """Return how to make one call: with or without its number, sync or async."""
+    numbered = _takes_number(work)
+    is_async = inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(
+        getattr(work, "__call__", None)  # noqa: B004 - its kind, not its presence
+    )
+
+    def call_async(number: int) -> None:
+        subject.await_in_loop(work(number) if numbered else work())
+
+    def call_sync(number: int) -> None:
+        result = work(number) if numbered else work()
+        if inspect.isawaitable(result):
+            subject.await_in_loop(result)
+
+    return call_async if is_async else call_sync
+
+
+def _takes_number(work: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(work).bind()
+    except TypeError:
+        return True
+    except ValueError:  # a builtin without a signature
+        return False
+    return _first_parameter_is_number(work)
+
+
+def _first_parameter_is_number(work: Callable[..., Any]) -> bool:
+    """Return whether an optional first parameter wants the call's number."""
+    for parameter in inspect.signature(work).parameters.values():
+        return parameter.name in {"i", "n", "number", "index", "call"}
+    return False

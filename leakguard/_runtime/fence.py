@@ -1,0 +1,429 @@
+"""Turn tracemalloc on and off without crashing a process that runs threads.
+
+``tracemalloc.start()`` and ``stop()`` swap the allocators word by word. Whoever
+allocates or frees *without the GIL* at that instant can crash the interpreter: a
+thread being born or dying, or one inside a call that allocates outside the GIL
+(``OUTSIDE_GIL``). So a toggle waits for a moment in which nobody does.
+
+Rules of this file: nothing is patched except between ``Fence.__enter__`` and
+``__exit__``; a held ``Thread.start`` is let go after a bound; a toggle that finds
+no quiet moment is refused with a reason, never forced and never raised; no lock is
+waited for without a bound, so gc callbacks and signal handlers may come in.
+
+What it cannot see: a C thread that enters Python between two looks, and a call of
+``OUTSIDE_GIL`` under an alias. Beside gevent the native primitives are used.
+"""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import os
+import sys
+import threading
+import tracemalloc
+from dataclasses import dataclass
+from functools import partial, wraps
+from itertools import chain, starmap
+from operator import ne
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from leakguard._core.records import Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+
+#: No thread may have come or gone for this long.
+QUIET_SECONDS: Final = 0.002
+#: A toggle that found no quiet moment by then is refused.
+TIMEOUT_SECONDS: Final = 0.2
+#: ``Thread.start`` is held no longer than this, whatever happens.
+PATIENCE_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.0005
+#: A kernel thread that Python does not know may be a Python thread in its last
+#: throes, kept from the processor. One that lives on for this long is not.
+SETTLE_SECONDS: Final = 0.02
+
+#: Calls of the standard library that use ``PyMem_Raw*`` after releasing the GIL
+#: (CPython's zlibmodule.c, _bz2module.c, _lzmamodule.c, posixmodule.c, pwdmodule.c,
+#: grpmodule.c). Toggling beside them crashes as surely as beside thread churn.
+OUTSIDE_GIL: Final = frozenset(
+    {
+        "compress",
+        "decompress",
+        "flush",
+        "getcwd",
+        "getcwdb",
+        "getgrgid",
+        "getgrnam",
+        "getpwnam",
+        "getpwuid",
+    }
+)
+
+_ONCE: Final[tuple[tuple[()]]] = ((),)
+
+
+def _native(module: str, name: str) -> Any:  # noqa: ANN401 - whatever lives there
+    """The standard library's own function, even where gevent has replaced it."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None:
+        return monkey.get_original(module, name)
+    return getattr(sys.modules[module], name)
+
+
+_RLock: Callable[[], _thread.RLock] = _native("_thread", "RLock")
+_clock: Callable[[], float] = _native("time", "monotonic")
+_sleep: Callable[[float], None] = _native("time", "sleep")
+_get_ident: Callable[[], int] = _native("_thread", "get_ident")
+_get_native_id: Callable[[], int] = _native("_thread", "get_native_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one look at the process's threads saw.
+
+    ``strangers`` are kernel threads no live ``threading.Thread`` accounts for;
+    ``visitors`` are threads inside Python that ``threading`` did not start.
+    """
+
+    count: int
+    kernel: frozenset[int]
+    strangers: frozenset[int]
+    visitors: frozenset[int]
+
+    @property
+    def alone(self) -> bool:
+        """No other thread exists that could do anything at all."""
+        return self.count == 0 and len(self.kernel) == 1
+
+
+class Host:
+    """All that the fence asks of the process; tests hand in another one."""
+
+    def __init__(self) -> None:
+        self.clock = _clock
+        self.sleep = _sleep
+        self.count: Callable[[], int] = _thread._count  # noqa: SLF001 - the only one
+
+    def sight(self) -> Sight:
+        """Look at the threads. Cost: about 20 µs, and 1 µs per thread."""
+        try:
+            kernel = frozenset(map(int, os.listdir("/proc/self/task")))
+        except (OSError, ValueError):  # no /proc: the quiet time alone must do
+            kernel = frozenset()
+        # Read without the module's lock: C code throughout, so in one piece.
+        living = tuple(threading._active.values())  # type: ignore[attr-defined]  # noqa: SLF001
+        own = [t for t in living if not isinstance(t, threading._DummyThread)]  # noqa: SLF001
+        known = {t.native_id for t in own}
+        known.add(_get_native_id())
+        return Sight(
+            count=self.count(),
+            kernel=kernel,
+            strangers=kernel - known,
+            visitors=frozenset(_frames()).difference(t.ident for t in own),
+        )
+
+    def outside_gil(self) -> str | None:
+        """The call in which some thread may be allocating without the GIL."""
+        me = _get_ident()
+        for ident, frame in _frames().items():
+            if ident != me and (name := _allocating_call(frame)):
+                return name
+        return None
+
+    def unsupported(self) -> str | None:
+        """Why toggling cannot be made safe in this process, if so."""
+        if not getattr(sys, "_is_gil_enabled", _yes)():
+            return "unsupported: a free-threaded interpreter allocates without a GIL"
+        if _interpreters() > 1:
+            return "unsupported: sub-interpreters start threads behind our back"
+        return None
+
+
+def _yes() -> bool:
+    return True
+
+
+def _frames() -> dict[int, FrameType]:
+    """The threads' frames; a collection in there could deadlock (gh-106883)."""
+    collecting = gc.isenabled()
+    try:
+        gc.disable()
+        return sys._current_frames()  # noqa: SLF001 - the documented name
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _allocating_call(frame: FrameType) -> str | None:
+    """The name on the frame's current line that is in ``OUTSIDE_GIL``."""
+    code, line = frame.f_code, frame.f_lineno
+    if OUTSIDE_GIL.isdisjoint(code.co_names):
+        return None
+    import dis
+
+    here = [range(start, end) for start, end, at in code.co_lines() if at == line]
+    for step in dis.get_instructions(code):
+        if step.argval in OUTSIDE_GIL and any(step.offset in span for span in here):
+            return str(step.argval)
+    return None
+
+
+def _interpreters() -> int:
+    """How many interpreters live in the process; 1 where nobody can tell."""
+    new = sys.version_info >= (3, 13)
+    try:
+        module = __import__("_interpreters" if new else "_xxsubinterpreters")
+        return len(module.list_all())
+    except (ImportError, AttributeError, RuntimeError):
+        return 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """A toggle that waits: whose, and when starts may ignore it."""
+
+    ident: int
+    expires_at: float
+
+
+class _Gate:
+    """Holds ``Thread.start`` back while a toggle waits; the process has one.
+
+    ``flights`` are the starts under way. A start enters it *before* it looks for a
+    hold and a toggle takes the hold *before* it looks for flights, so one of the
+    two always sees the other. Starts poll: a lock could be lost in a fork or to an
+    exception between two bytecodes, a hold expires.
+    """
+
+    def __init__(self) -> None:
+        self.users: dict[object, int] = {}
+        self.wrapper: Callable[..., None] | None = None
+        self.original: Callable[..., None] | None = None
+        self.seen_since: dict[int, float] = {}
+        self.fork_hook = False
+        self.reset()
+
+    def reset(self) -> None:
+        """In a forked child: the other threads, and all they held, are gone."""
+        self.installing = _RLock()
+        self.holds: dict[str, _Hold] = {}
+        self.flights: set[object] = set()
+        self.seen_since.clear()
+        me = _get_ident()
+        for user in [user for user, ident in self.users.items() if ident != me]:
+            self.leave(user)
+
+    def enter(self, user: object) -> None:
+        """Install the gate for one more user."""
+        with self.installing:
+            self.users[user] = _get_ident()
+            if not self.fork_hook and hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=self.reset)
+                self.fork_hook = True
+            if self.wrapper is None:
+                self.original = threading.Thread.start
+                self.wrapper = self._gated(self.original)
+                threading.Thread.start = self.wrapper  # type: ignore[method-assign]
+
+    def leave(self, user: object) -> None:
+        """Uninstall it with the last one, unless somebody patched over it.
+
+        Their patch then keeps calling our wrapper, which lets everything through.
+        """
+        with self.installing:
+            self.users.pop(user, None)
+            if self.users or self.wrapper is None or self.original is None:
+                return
+            if threading.Thread.start is self.wrapper:
+                threading.Thread.start = self.original  # type: ignore[method-assign]
+            self.wrapper = self.original = None
+
+    def _gated(self, original: Callable[..., None]) -> Callable[..., None]:
+        @wraps(original)
+        def start(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+            flight = object()
+            try:
+                self._board(flight)
+                original(*args, **kwargs)
+            finally:
+                self.flights.discard(flight)
+
+        return start
+
+    def _board(self, flight: object) -> None:
+        patience_ends_at: float | None = None
+        while True:
+            self.flights.add(flight)
+            hold = self.holds.get("toggle")
+            if hold is None or hold.ident == _get_ident():
+                return
+            now = _clock()
+            patience_ends_at = patience_ends_at or now + PATIENCE_SECONDS
+            if now >= min(patience_ends_at, hold.expires_at):
+                return  # the toggle sees the flight, and waits or is refused
+            self.flights.discard(flight)
+            _sleep(POLL_SECONDS)
+
+    def hold(self, mine: _Hold) -> str | None:
+        """Hold starts back; why not, if another toggle does already."""
+        theirs = self.holds.setdefault("toggle", mine)  # atomic
+        if theirs is mine:
+            return None
+        if theirs.ident == mine.ident:
+            return "a toggle of this very thread is under way"
+        if _clock() >= theirs.expires_at:
+            self.release(theirs)
+        return "another thread is toggling"
+
+    def release(self, hold: _Hold) -> None:
+        """Let the starts go, if it was this hold that kept them."""
+        if self.holds.get("toggle") is hold:
+            self.holds.pop("toggle", None)
+
+    def unsettled(self, strangers: frozenset[int], now: float) -> bool:
+        """Whether a stranger may be a Python thread that is about to die."""
+        known = self.seen_since
+        self.seen_since = {tid: known.get(tid, now) for tid in strangers}
+        return any(now - at < SETTLE_SECONDS for at in self.seen_since.values())
+
+
+_HOST = Host()
+_GATE = _Gate()
+
+
+class Fence:
+    """While entered, ``toggle()`` can hold ``Thread.start`` back for its moment.
+
+    Re-entrant; several fences may be entered at once, by any thread. After a
+    ``toggle`` that returned False, ``refusal`` says why.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: Host = _HOST,
+        quiet_seconds: float = QUIET_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self.refusal: Unknown | None = None
+        self._host = host
+        self._quiet_seconds = quiet_seconds
+        self._timeout_seconds = timeout_seconds
+        self._entered: list[object] = []
+
+    def __enter__(self) -> Fence:
+        user = object()
+        self._entered.append(user)
+        try:
+            _GATE.enter(user)
+        except BaseException:
+            _GATE.leave(self._entered.pop())
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _GATE.leave(self._entered.pop())
+
+    def toggle(self, action: Callable[[], None]) -> bool:
+        """Run ``action`` in a quiet moment; False, and ``refusal``, if none came.
+
+        ``action`` should be a C function (or a ``functools.partial`` of one) that
+        returns None: then no other thread runs between the last check and it. It
+        runs at most once; what it raises is raised here.
+
+        Cost: about 3 ms beside other threads, most of it asleep; 50 µs alone.
+        """
+        hold = _Hold(_get_ident(), _clock() + PATIENCE_SECONDS)
+        with self:
+            try:
+                reason = self._watch(action, hold)
+            finally:
+                _GATE.release(hold)
+        self.refusal = None if reason is None else Unknown(f"not toggled: {reason}")
+        return self.refusal is None
+
+    def _watch(self, action: Callable[[], None], hold: _Hold) -> str | None:
+        """Poll until it is quiet, then fire; the reason if it never was."""
+        host, before = self._host, self._host.sight()
+        if not before.alone and (reason := host.unsupported()):
+            return reason
+        starting, reason = True, "it was given no time"
+        quiet_since = started_at = host.clock()
+        while (now := host.clock()) - started_at < self._timeout_seconds:
+            if held_by_other := _GATE.hold(hold):
+                reason = held_by_other
+            else:
+                was_starting, starting = starting, bool(_GATE.flights)
+                sight = host.sight()
+                if sight.count > before.count and not (was_starting or starting):
+                    return "a thread was started without threading.Thread"
+                if sight != before:
+                    before, quiet_since = sight, host.clock()
+                noise = self._noise(sight, now - quiet_since)
+                if not noise and _fire(action, _GATE.flights, host.count, sight.count):
+                    return None
+                reason = noise or "threads keep coming and going"
+            host.sleep(POLL_SECONDS)
+        return reason
+
+    def _noise(self, sight: Sight, quiet_seconds: float) -> str | None:
+        """What speaks against toggling now."""
+        if sight.alone:
+            return None
+        if _GATE.flights:
+            return "a thread is being started"
+        if _GATE.unsettled(sight.strangers, self._host.clock()):
+            return "a thread is ending"
+        if quiet_seconds < self._quiet_seconds:
+            return "threads keep coming and going"
+        if name := self._host.outside_gil():
+            return f"a thread is inside {name}(), which allocates without the GIL"
+        return None
+
+
+def _fire(
+    action: Callable[[], None],
+    flights: set[object],
+    count: Callable[[], int],
+    expected: int,
+) -> bool:
+    """Run ``action`` unless a thread came or went; whether it ran.
+
+    C iterators alone: no bytecode runs between the checks and the action, so no
+    other thread gets the GIL there.
+    """
+    starting = starmap(flights.__len__, _ONCE)
+    changed = map(ne, starmap(count, _ONCE), (expected,))
+    return not any(chain(starting, changed, starmap(action, _ONCE)))
+
+
+def toggle(action: Callable[[], None]) -> Literal[True] | Unknown:
+    """Run ``action`` once in a quiet moment, or say why not. See ``Fence.toggle``."""
+    fence = Fence()
+    done = fence.toggle(action)
+    return True if done else fence.refusal or Unknown("not toggled")
+
+
+def start_tracing(nframe: int = 1) -> Literal[True] | Unknown:
+    """Start tracemalloc behind the fence; test the answer with ``isinstance``.
+
+    Tracing that already runs is left as it is: True.
+    """
+    if tracemalloc.is_tracing():
+        return True
+    return toggle(partial(tracemalloc.start, nframe))
+
+
+def stop_tracing() -> Literal[True] | Unknown:
+    """Stop tracemalloc behind the fence. Cost: also 0.1 µs per live trace."""
+    if not tracemalloc.is_tracing():
+        return True
+    return toggle(tracemalloc.stop)

@@ -1,0 +1,147 @@
+"""The face for tests and scripts: diagnose a piece of work, or assert it is clean."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from leakguard import __version__
+from leakguard._core.records import (
+    Ledger,
+    LeakguardError,
+    Memory,
+    Program,
+    Report,
+)
+from leakguard._core.units import format_bytes, parse_bytes
+from leakguard._readers.process import read_counters
+from leakguard._readers.source import SourceMap
+from leakguard._runtime.diagnosis import Diagnosis, WorkFailed, diagnose_work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["LeakError", "WorkFailed", "assert_no_growth", "diagnose"]
+
+#: Verdicts under which an assertion fails.
+_GUILTY = ("leak", "native-leak")
+
+
+class LeakError(AssertionError):
+    """Work was asserted not to grow and does; ``report`` is the whole finding."""
+
+    def __init__(self, message: str, report: Report) -> None:
+        """Carry the report beside its text."""
+        super().__init__(message)
+        self.report = report
+
+
+def diagnose(  # noqa: PLR0913 - one call, its options spelled out
+    work: Callable[..., Any],
+    calls: int | None = None,
+    nframe: int | None = None,
+    *,
+    seconds: float = 30.0,
+    app_root: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Run ``work()`` (or ``work(i)``) repeatedly and say whether and where it leaks.
+
+    ``work`` is one unit of work, sync or ``async def``; it is called from a few dozen
+    times to many thousands, until the growth is clear. ``calls`` fixes the number of
+    calls; ``seconds`` bounds the time; ``nframe`` is the depth of the stacks;
+    ``app_root`` is a directory whose files are the application's (default: the
+    directory of ``work``). Everything is restored afterwards; a tracemalloc that
+    already runs is used and left running.
+
+    Raises:
+        WorkFailed: ``work`` raised; the original is the ``__cause__``.
+
+    Cost: the work runs three to ten times slower while traced.
+    """
+    if not callable(work):
+        message = f"diagnose() needs a callable, not {type(work).__name__}"
+        raise LeakguardError(message)
+    if calls is not None and calls < 1:
+        message = f"calls must be at least 1, not {calls}"
+        raise LeakguardError(message)
+    sources = SourceMap(app_root or _directory_of(work))
+    found = diagnose_work(
+        work,
+        sources,
+        calls=calls,
+        nframe=nframe,
+        seconds=seconds,
+        progress=progress,
+    )
+    return _report(found)
+
+
+def assert_no_growth(
+    work: Callable[..., Any],
+    per_call: int | str = "64 B",
+    *,
+    seconds: float = 10.0,
+    retries: int = 1,
+) -> None:
+    """Fail unless ``work`` stays below ``per_call`` bytes of growth per call.
+
+    Warm-ups and caches that fill are no growth; a finding is confirmed ``retries``
+    times before it counts.
+
+    Raises:
+        LeakError: it grows; the text names the suspects, ``.report`` is the document.
+        WorkFailed: ``work`` raised.
+
+    """
+    allowed = parse_bytes(per_call)
+    for attempt in range(retries + 1):
+        report = diagnose(work, seconds=seconds)
+        rate = report.verdict.growth_bytes_per_call or 0.0
+        if report.verdict.kind not in _GUILTY or rate <= allowed:
+            return
+        if attempt == retries:
+            raise LeakError(_failure_text(report, allowed), report)
+
+
+def _failure_text(report: Report, allowed: int) -> str:
+    from leakguard.reports import render
+
+    limit = format_bytes(allowed)
+    return f"work grows by more than {limit} per call\n\n{render(report, 'text')}"
+
+
+def _report(found: Diagnosis) -> Report:
+    counters = read_counters()
+    now = datetime.now(timezone.utc)
+    return Report(
+        created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        program=Program(
+            argv0=sys.argv[0] if sys.argv else "",
+            pid=os.getpid(),
+            python=".".join(map(str, sys.version_info[:3])),
+            leakguard=__version__,
+            mode="diagnose",
+        ),
+        verdict=found.verdict,
+        memory=Memory(
+            rss_bytes=counters.rss_bytes,
+            ledger=Ledger(native_bytes=counters.heap_bytes),
+        ),
+        suspects=found.suspects,
+        cost=found.cost,
+        acquitted=found.acquitted,
+    )
+
+
+def _directory_of(work: Callable[..., Any]) -> str | None:
+    """Return the directory of the work's source, past its decorators."""
+    plain = inspect.unwrap(work)
+    code = getattr(getattr(plain, "__func__", plain), "__code__", None)
+    file = getattr(code, "co_filename", None)
+    if not file or file.startswith("<"):
+        return None
+    return os.path.dirname(os.path.abspath(file))
