@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakguard._core.diff import diff_sites, diff_stacks, diff_types
 from leakguard._core.records import LeakguardError, Unknown
-from leakguard._core.traces import Traces, TracesError
+from leakguard._core.traces import NO_TRACES, Traces, TracesError
 from leakguard._core.units import format_bytes
 from leakguard._render.style import relative
 from leakguard._render.table import table
@@ -34,7 +34,7 @@ SCHEMA = "leakguard.snapshot/1"
 MOST_FRAMES = 65_535
 #: Rows shown of each table.
 SHOWN_ROWS = 10
-_SHOWN_PATH_CHARACTERS, _SHOWN_CODE_CHARACTERS = 48, 40
+_SHOWN_PATH_CHARACTERS, _SHOWN_CODE_CHARACTERS = 48, 39
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,13 @@ class Snapshot:
         nframe = min(self.nframe, before.nframe)
         old, new = before.traces.truncated(nframe), self.traces.truncated(nframe)
         counted = before.types is not None and self.types is not None
+        sites = diff_sites(old, new)
         return Diff(
-            sites=diff_sites(old, new),
-            stacks=diff_stacks(old, new) if nframe > 1 else (),
+            sites=sites,
             types=diff_types(before.types or {}, self.types or {}) if counted else None,
-            net_bytes=new.total_bytes - old.total_bytes,
-            net_blocks=new.total_count - old.total_count,
+            net_bytes=sum(row.growth_bytes for row in sites),
+            net_blocks=sum(row.growth_blocks for row in sites),
+            _traces=(old, new),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -132,16 +133,23 @@ class Snapshot:
 class Diff:
     """What changed between two snapshots; rows come largest growth first.
 
-    ``sites`` are the allocating lines, ``stacks`` the stacks (empty when snapshots
-    hold one frame), ``types`` the objects by type (``None`` if not counted). Rows
-    that shrank are there, with a negative growth. Printed, it is a table.
+    ``sites`` are the allocating lines, ``types`` the objects by type (``None`` if
+    not counted). What shrank has a row too, with a negative growth. Printed, it is a
+    table.
     """
 
     sites: tuple[SiteRow, ...]
-    stacks: tuple[StackRow, ...]
     types: tuple[TypeRow, ...] | None
     net_bytes: int
     net_blocks: int
+    _traces: tuple[Traces, Traces] = field(
+        default_factory=lambda: (NO_TRACES, NO_TRACES), repr=False
+    )
+
+    @property
+    def stacks(self) -> tuple[StackRow, ...]:
+        """The change by stack. Cost: worked out anew, 1 to 10 µs per stack."""
+        return diff_stacks(*self._traces)
 
     def table(self, *, limit: int = SHOWN_ROWS) -> str:
         """Return the ``limit`` largest growths of lines and of types, as text."""
@@ -160,7 +168,7 @@ class Diff:
         shrank = sum(row.growth_bytes < 0 for row in self.sites)
         return (
             f"{format_bytes(self.net_bytes, plus=True)} in {self.net_blocks:+,} blocks "
-            f"({_lines(grew)} grew, {shrank:,} shrank)"
+            f"({_many(grew, 'line')} grew, {shrank:,} shrank)"
         )
 
 
@@ -192,6 +200,7 @@ def snapshot(
     if nframe is not None and not 1 <= nframe <= MOST_FRAMES:
         raise LeakguardError(f"nframe has to lie between 1 and {MOST_FRAMES}")
     included, excluded = tuple(include), tuple(exclude)
+    created_at = _now()  # imports something the first time: before the blocks are read
     _ensure_tracing(nframe or 1)
     traces = read_traces(nframe, SkipFrames(include=included, exclude=excluded))
     kept = tracing_state()[1]
@@ -199,7 +208,7 @@ def snapshot(
         traces=traces,
         types=live_type_counts() if count_objects else None,
         nframe=min(nframe or kept, kept),
-        created_at=_now(),
+        created_at=created_at,
         include=included,
         exclude=excluded,
     )
@@ -281,17 +290,20 @@ def _site_table(rows: Sequence[SiteRow], limit: int) -> str:
         )
         for row in rows[:limit]
     ]
-    shown = table(("growth", "blocks", "now", "line", "code"), cells, ">>><<")
+    width = 5 if any(code for *_, code in cells) else 4  # without an empty column
+    headers = ("growth", "blocks", "now", "line", "code")[:width]
+    shown = table(headers, [row[:width] for row in cells], ">>><<"[:width])
     rest = sum(row.growth_bytes for row in rows[limit:])
-    more = f"{_lines(len(rows) - limit)}, {format_bytes(rest, plus=True)} together"
+    total = format_bytes(rest, plus=True)
+    more = f"{_many(len(rows) - limit, 'line')}, {total} together"
     return _with_rest(shown, more if len(rows) > limit else "")
 
 
 def _type_table(rows: Sequence[TypeRow], limit: int) -> str:
-    cells = [(f"{row.growth:+,}", f"{row.count:,}", row.type) for row in rows[:limit]]
+    cells = [(f"{row.growth:+,}", f"{row.objects:,}", row.type) for row in rows[:limit]]
     shown = table(("objects", "now", "type"), cells, ">><")
     rest = sum(row.growth for row in rows[limit:])
-    more = f"{len(rows) - limit:,} types, {rest:+,} objects together"
+    more = f"{_many(len(rows) - limit, 'type')}, {rest:+,} objects together"
     return _with_rest(shown, more if len(rows) > limit else "")
 
 
@@ -299,8 +311,8 @@ def _with_rest(shown: str, more: str) -> str:
     return f"{shown}\n... and {more}" if more else shown
 
 
-def _lines(count: int) -> str:
-    return f"{count:,} line" if count == 1 else f"{count:,} lines"
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _directory() -> str | None:

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from leakguard import __version__
-from leakguard._core.records import (
-    Ledger,
-    LeakguardError,
-    Memory,
-    Program,
-    Report,
-)
+from leakguard._core.records import LeakguardError
 from leakguard._core.units import format_bytes, parse_bytes
-from leakguard._readers.process import read_counters
 from leakguard._readers.source import SourceMap
-from leakguard._runtime.diagnosis import Diagnosis, WorkFailed, diagnose_work
+from leakguard._runtime.diagnosis import WorkFailed, diagnose_work
+from leakguard._runtime.reporting import build_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from leakguard._core.records import Report
 
 __all__ = ["LeakError", "WorkFailed", "assert_no_growth", "diagnose"]
 
@@ -44,7 +37,7 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
     calls: int | None = None,
     nframe: int | None = None,
     *,
-    seconds: float = 30.0,
+    seconds: float = 40.0,
     app_root: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
@@ -77,7 +70,9 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         seconds=seconds,
         progress=progress,
     )
-    return _report(found)
+    return build_report(
+        "diagnose", found.verdict, found.suspects, found.acquitted, found.cost
+    )
 
 
 def assert_no_growth(
@@ -112,29 +107,6 @@ def _failure_text(report: Report, allowed: int) -> str:
 
     limit = format_bytes(allowed)
     return f"work grows by more than {limit} per call\n\n{render(report, 'text')}"
-
-
-def _report(found: Diagnosis) -> Report:
-    counters = read_counters()
-    now = datetime.now(timezone.utc)
-    return Report(
-        created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        program=Program(
-            argv0=sys.argv[0] if sys.argv else "",
-            pid=os.getpid(),
-            python=".".join(map(str, sys.version_info[:3])),
-            leakguard=__version__,
-            mode="diagnose",
-        ),
-        verdict=found.verdict,
-        memory=Memory(
-            rss_bytes=counters.rss_bytes,
-            ledger=Ledger(native_bytes=counters.heap_bytes),
-        ),
-        suspects=found.suspects,
-        cost=found.cost,
-        acquitted=found.acquitted,
-    )
 
 
 def _directory_of(work: Callable[..., Any]) -> str | None:

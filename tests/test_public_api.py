@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,22 +58,37 @@ def _member(name: str, value: object) -> str | None:
     return f"{name}{_signature(value)}" if inspect.isfunction(value) else None
 
 
-def _class(cls: type) -> Iterator[str]:
-    bases = ", ".join(base.__name__ for base in cls.__bases__ if base is not object)
-    yield f"class {cls.__name__}" + (f"({bases})" if bases else "")
-    fields = inspect.get_annotations(cls)
-    yield from (f"    {field}: {_text(kind)}" for field, kind in fields.items())
-    hidden = set(fields) | ({"__init__"} if is_dataclass(cls) else set())
+def _fields(cls: type) -> Iterator[str]:
+    known = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    given = {field.name: field.default for field in known}
+    for name, kind in inspect.get_annotations(cls).items():
+        default = given.get(name, dataclasses.MISSING)
+        ending = "" if default is dataclasses.MISSING else f" = {default!r}"
+        yield f"{name}: {_text(kind)}{ending}"
+
+
+def _members(cls: type) -> Iterator[str]:
+    hidden = set(inspect.get_annotations(cls))
+    if dataclasses.is_dataclass(cls):
+        hidden.add("__init__")
     for name, value in sorted(vars(cls).items()):
-        if name not in hidden and (name == "__init__" or not name.startswith("_")):
-            member = _member(name, value)
-            yield from [f"    {member}"] if member else []
+        member = None if name in hidden else _member(name, value)
+        if member is not None:
+            yield member
+
+
+def _class(cls: type) -> str:
+    bases = ", ".join(base.__name__ for base in cls.__bases__ if base is not object)
+    head = f"class {cls.__name__}" + (f"({bases})" if bases else "")
+    lines = (*_fields(cls), *_members(cls))
+    shown = [text for text in lines if text[0] != "_" or text.startswith("__init__")]
+    return "\n    ".join([head, *shown])
 
 
 def _describe(name: str) -> str:
     value = getattr(leakguard, name)
     if isinstance(value, type):
-        return "\n".join(_class(value))
+        return _class(value)
     if callable(value):
         return f"def {name}{_signature(value)}"
     return f"{name}: {type(value).__name__}"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: A row whose blocks should have shown this often at depth, and did not, has stopped.
 _EXPECTED_AT_DEPTH = 8
+#: Bytes of table per entry: a list's slot (8, less for shared growth) to a dict that
+#: has just doubled (about 110; a set's 64).
+_TABLE_BYTES = (4.0, 160.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +59,20 @@ class Holding:
 class DeepLook:
     """One short window at depth: survivors by stack, their types, their holders.
 
-    ``vanished`` are the stacks whose survivors only a collection freed.
+    ``work_done`` is in the units of the rows' slopes: calls, or seconds. ``vanished``
+    are the stacks whose survivors only a collection freed.
     """
 
-    calls: int
+    work_done: float
     survivors: Mapping[Stack, tuple[int, int]]
     types: Mapping[Stack, Mapping[str, int]]
     holdings: tuple[Holding, ...]
-    owners: Mapping[Stack, tuple[str, tuple[Link, ...]]]
+    owners: Mapping[Stack, Holding]
     vanished: frozenset[Stack]
+
+
+#: For findings that were never looked at in depth.
+NO_LOOK = DeepLook(0.0, {}, {}, (), {}, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +83,35 @@ class Growth:
     stack: Stack
     size_per_call: float
     blocks_per_call: float
+    grown_bytes: float
+    rises: int
     confidence: float
     stacks: frozenset[Stack]
     types: tuple[str, ...]
     holding: Holding | None
-    owner: tuple[str, tuple[Link, ...]] | None
     is_cycle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The share of a row's growth that came by one stack."""
+
+    row: GrowthRow
+    share: float
+    stack: Stack
+
+    @property
+    def size_per_call(self) -> float:
+        return self.row.size.slope * self.share
+
+    @property
+    def blocks_per_call(self) -> float:
+        return max(0.0, self.row.blocks.slope) * self.share
 
 
 def stopped(row: GrowthRow, look: DeepLook) -> bool:
     """Return whether a site that grew before left nothing behind at depth."""
-    expected = row.blocks.slope * look.calls
+    expected = row.blocks.slope * look.work_done
     if expected < _EXPECTED_AT_DEPTH:
         return False
     seen = sum(n for stack, (_, n) in look.survivors.items() if stack[0] == row.frame)
@@ -98,7 +124,7 @@ def gather(
     """Return growths by application line, then by holder, fastest first."""
     lines = _by_line(rows, look, in_app)
     held = [_with_holding(growth, look, in_app) for growth in lines]
-    merged = _by_holder(held, in_app)
+    merged = _by_holder([_with_table(growth, look) for growth in held], in_app)
     return tuple(sorted(merged, key=lambda growth: -growth.size_per_call))
 
 
@@ -113,17 +139,11 @@ def application_frame(stack: Stack, in_app: Callable[[str], bool]) -> Frame:
 def _by_line(
     rows: Iterable[GrowthRow], look: DeepLook, in_app: Callable[[str], bool]
 ) -> list[Growth]:
-    parts: dict[Frame, list[tuple[float, float, float, Stack]]] = {}
+    parts: dict[Frame, list[_Part]] = {}
     for row in rows:
         for stack, share in _shares(row, look):
             frame = application_frame(stack, in_app)
-            part = (
-                row.size.slope * share,
-                max(0.0, row.blocks.slope) * share,
-                row.size.confidence,
-                stack,
-            )
-            parts.setdefault(frame, []).append(part)
+            parts.setdefault(frame, []).append(_Part(row, share, stack))
     return [_line(frame, found, look) for frame, found in parts.items()]
 
 
@@ -136,23 +156,22 @@ def _shares(row: GrowthRow, look: DeepLook) -> list[tuple[Stack, float]]:
     return [(stack, size / total) for stack, size in here.items()]
 
 
-def _line(
-    frame: Frame, parts: Sequence[tuple[float, float, float, Stack]], look: DeepLook
-) -> Growth:
-    biggest = max(parts, key=lambda part: part[0])
-    stacks = frozenset(part[3] for part in parts)
-    gone = sum(part[0] for part in parts if part[3] in look.vanished)
-    size = sum(part[0] for part in parts)
+def _line(frame: Frame, parts: Sequence[_Part], look: DeepLook) -> Growth:
+    biggest = max(parts, key=lambda part: part.size_per_call)
+    stacks = frozenset(part.stack for part in parts)
+    gone = sum(part.size_per_call for part in parts if part.stack in look.vanished)
+    size = sum(part.size_per_call for part in parts)
     return Growth(
         frame=frame,
-        stack=biggest[3],
+        stack=biggest.stack,
         size_per_call=size,
-        blocks_per_call=sum(part[1] for part in parts),
-        confidence=biggest[2],
+        blocks_per_call=sum(part.blocks_per_call for part in parts),
+        grown_bytes=sum(part.row.size.grown * part.share for part in parts),
+        rises=max(part.row.size.rises for part in parts),
+        confidence=biggest.row.size.confidence,
         stacks=stacks,
         types=_types_of(stacks, look),
-        holding=None,
-        owner=next((look.owners[s] for s in stacks if s in look.owners), None),
+        holding=next((look.owners[s] for s in stacks if s in look.owners), None),
         is_cycle=gone > size / 2,
     )
 
@@ -179,6 +198,28 @@ def _with_holding(
     return replace(growth, holding=best[1]) if best else growth
 
 
+def _with_table(growth: Growth, look: DeepLook) -> Growth:
+    """Give a block that is only resized to the container whose table it is.
+
+    A table is no object, so no stack leads to it; its growth per new entry is that
+    of a list's slot at least and of a dict's doubled table at most.
+    """
+    if growth.holding or growth.types or growth.blocks_per_call * look.work_done > 1:
+        return growth
+    fitting = [
+        holding
+        for holding in look.holdings
+        if _TABLE_BYTES[0]
+        <= growth.size_per_call * look.work_done / max(1, holding.new_entries)
+        <= _TABLE_BYTES[1]
+    ]
+    if not fitting:
+        return growth
+    files = {frame[0] for stack in growth.stacks for frame in stack}
+    best = max(fitting, key=lambda h: (h.file in files, h.new_entries))
+    return replace(growth, holding=best)
+
+
 def _by_holder(
     growths: Sequence[Growth], in_app: Callable[[str], bool]
 ) -> list[Growth]:
@@ -190,7 +231,7 @@ def _by_holder(
         else:
             groups.setdefault(growth.holding.path, []).append(growth)
     merged = [_merge(group, in_app) for group in groups.values()]
-    return _adopt(alone, merged)
+    return alone + merged
 
 
 def _merge(group: Sequence[Growth], in_app: Callable[[str], bool]) -> Growth:
@@ -201,33 +242,13 @@ def _merge(group: Sequence[Growth], in_app: Callable[[str], bool]) -> Growth:
         first,
         size_per_call=sum(g.size_per_call for g in group),
         blocks_per_call=sum(g.blocks_per_call for g in group),
+        grown_bytes=sum(g.grown_bytes for g in group),
+        rises=max(g.rises for g in group),
         confidence=max(g.confidence for g in group),
         stacks=frozenset(stack for g in group for stack in g.stacks),
         types=tuple(types)[:8],
         is_cycle=first.is_cycle,
     )
-
-
-def _adopt(alone: Sequence[Growth], merged: list[Growth]) -> list[Growth]:
-    """Give a container's own resizing, which is no object, to the leak beside it."""
-    found = list(merged)
-    for growth in alone:
-        near = [
-            index
-            for index, other in enumerate(found)
-            if growth.blocks_per_call < other.blocks_per_call / 20
-            and growth.size_per_call < other.size_per_call
-            and abs(growth.frame[1] - other.frame[1]) < 25
-            and growth.frame[0] == other.frame[0]
-        ]
-        if near and not growth.types:
-            other = found[near[0]]
-            size = other.size_per_call + growth.size_per_call
-            stacks = other.stacks | growth.stacks
-            found[near[0]] = replace(other, size_per_call=size, stacks=stacks)
-        else:
-            found.append(growth)
-    return found
 
 
 

@@ -23,6 +23,8 @@ STEADY_SHARE = 0.7
 #: Fewer points or calls than this decide nothing.
 MIN_POINTS = 5
 MIN_CALLS = 12
+#: No finding from samples is certain.
+MOST_CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Law:
 
     ``slope`` is in units per call over the later half of the calls; ``intercept`` is
     what is there without work (in flight, warmed up); ``grown`` is the growth over
-    that later half; ``confidence`` (0 to 1) speaks of the slope being above zero.
+    that later half, in ``rises`` of the stretches between looks; ``confidence`` (0 to
+    1) speaks of the slope being above zero.
     """
 
     shape: Shape
@@ -39,6 +42,7 @@ class Law:
     intercept: float
     grown: float
     confidence: float
+    rises: int = 0
 
 
 def fit_growth(
@@ -54,13 +58,15 @@ def fit_growth(
     middle = _index_near(calls, 0.45)
     start = _index_near(calls, 0.18)
     grown = totals[-1] - totals[middle]
-    slope, intercept = _line(calls[middle:], totals[middle:])
+    line = fit_line(calls[middle:], totals[middle:])
     if grown <= floor:
-        return Law("flat", slope, intercept, grown, 0.0)
+        return Law("flat", line.slope, line.intercept, grown, 0.0)
     early = _rate(calls, totals, start, middle)
     late = _rate(calls, totals, middle, len(calls) - 1)
     shape = _shape(calls, totals, start, middle, (early, late))
-    return Law(shape, slope, intercept, grown, _confidence(calls, totals, start))
+    sure = fit_line(calls[start:], totals[start:]).confidence
+    rises = sum(1 for rate in _step_rates(calls, totals, middle) if rate > 0)
+    return Law(shape, line.slope, line.intercept, grown, sure, rises)
 
 
 def _shape(
@@ -127,39 +133,39 @@ def _smoothed(rates: Sequence[float]) -> list[float]:
     """Average neighbours, so that one lumpy stretch does not speak alone."""
     if len(rates) < 2:
         return list(rates)
-    return [(a + b) / 2 for a, b in zip(rates, rates[1:])]
+    return [(a + b) / 2 for a, b in zip(rates, rates[1:], strict=False)]
 
 
-def _line(calls: Sequence[int], totals: Sequence[float]) -> tuple[float, float]:
-    """Return slope and intercept of the least squares line."""
-    n = len(calls)
-    mean_x, mean_y = sum(calls) / n, sum(totals) / n
-    spread = sum((x - mean_x) ** 2 for x in calls)
-    if spread == 0:
-        return 0.0, mean_y
-    cross = sum((x - mean_x) * (y - mean_y) for x, y in zip(calls, totals))
-    slope = cross / spread
-    return slope, mean_y - slope * mean_x
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A least squares line, and the confidence (0 to 1) that its slope is above 0."""
+
+    slope: float
+    intercept: float
+    confidence: float
 
 
-def _confidence(calls: Sequence[int], totals: Sequence[float], start: int) -> float:
-    """Return the two-sided normal confidence that the slope is not zero.
+def fit_line(xs: Sequence[float], ys: Sequence[float]) -> Line:
+    """Return the least squares line through the points.
 
-    The t statistic of the least squares slope, shrunk for few points as by Student's
-    distribution with ``n - 2`` degrees of freedom (Hill's approximation of first
-    order: z = t * (1 - 1/(4 df)) / sqrt(1 + t*t/(2 df))).
+    The confidence is two-sided, from the slope's t statistic with ``n - 2`` degrees
+    of freedom by Student's distribution in first order (Hill's approximation,
+    Algorithm 395, CACM 1970: ``z = t (1 - 1/(4 df)) / sqrt(1 + t**2 / (2 df))``). It
+    is 0 for a slope that is not above zero and never over 0.99.
     """
-    xs, ys = calls[start:], totals[start:]
-    freedom = len(xs) - 2
-    if freedom < 1:
-        return 0.0
-    slope, intercept = _line(xs, ys)
-    residual = sum((y - intercept - slope * x) ** 2 for x, y in zip(xs, ys))
-    mean = sum(xs) / len(xs)
-    spread = sum((x - mean) ** 2 for x in xs)
-    error = math.sqrt(residual / freedom / spread)
-    if error == 0:
-        return 0.99 if slope > 0 else 0.0
-    t = slope / error
+    n = len(xs)
+    mean_x, mean_y = sum(xs) / n, sum(ys) / n
+    spread = sum((x - mean_x) ** 2 for x in xs)
+    if spread == 0:
+        return Line(0.0, mean_y, 0.0)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
+    intercept = mean_y - slope * mean_x
+    freedom = n - 2
+    if slope <= 0 or freedom < 1:
+        return Line(slope, intercept, 0.0)
+    residual = sum((y - intercept - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
+    if residual == 0:
+        return Line(slope, intercept, MOST_CONFIDENCE)
+    t = slope / math.sqrt(residual / freedom / spread)
     z = t * (1 - 1 / (4 * freedom)) / math.sqrt(1 + t * t / (2 * freedom))
-    return max(0.0, min(0.99, math.erf(z / math.sqrt(2))))
+    return Line(slope, intercept, min(MOST_CONFIDENCE, math.erf(z / math.sqrt(2))))

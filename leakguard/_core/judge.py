@@ -28,9 +28,14 @@ if TYPE_CHECKING:
 
 #: A quiet program is believed after this many calls, or seconds of looking.
 QUIET_CALLS, QUIET_SECONDS = 300, 3.0
-#: Growth is believed to be steady after this many calls in this many seconds: most
-#: bounded caches that state no bound (a few thousand entries) are full by then.
-SURE: tuple[tuple[int, float], ...] = ((12_000, 2.5), (3_000, 10.0))
+#: Growth is believed to be steady after this many calls in this many seconds, if it
+#: has come to this many bytes: most bounded caches (some thousand entries of some
+#: KB) are full by then. Smaller growth is watched longer.
+SURE: tuple[tuple[int, float, int], ...] = (
+    (12_000, 2.5, 8 << 20),
+    (3_000, 10.0, 8 << 20),
+    (50_000, 4.0, 0),
+)
 #: Below this many calls nothing is decided.
 LEAST_CALLS = 16
 
@@ -95,10 +100,10 @@ def is_enough(looks: Sequence[Checkpoint], picture: Picture, limits: Limits) -> 
     heap = (last.heap_bytes or 0) - (first.heap_bytes or 0)
     if max(grown, heap) >= limits.grown_bytes:
         return True
-    return _is_settled(last, picture)
+    return _is_settled(first, last, picture)
 
 
-def _is_settled(last: Checkpoint, picture: Picture) -> bool:
+def _is_settled(first: Checkpoint, last: Checkpoint, picture: Picture) -> bool:
     natively = picture.native is not None and picture.native.shape == "linear"
     moving = bool(picture.steady_rows or picture.open_rows) or natively
     if not moving:
@@ -106,7 +111,11 @@ def _is_settled(last: Checkpoint, picture: Picture) -> bool:
         calls = QUIET_CALLS * (4 if slowing else 1)
         seconds = QUIET_SECONDS * (2 if slowing else 1)
         return last.calls >= calls and last.seconds >= seconds
-    return any(last.calls >= n and last.seconds >= t for n, t in SURE)
+    grown = last.traced_bytes - first.traced_bytes
+    return any(
+        last.calls >= calls and last.seconds >= seconds and grown >= size
+        for calls, seconds, size in SURE
+    )
 
 
 def judge(
@@ -131,7 +140,7 @@ def judge(
     if picture.open_rows and picture.calls < LEAST_CALLS * 4:
         return _undecided(picture)
     if acquitted:
-        return _bounded(acquitted, picture)
+        return acquitted_verdict(acquitted, f"{picture.calls} calls")
     if picture.calls < LEAST_CALLS:
         return _undecided(picture)
     return Verdict(
@@ -220,12 +229,13 @@ def _undecided(picture: Picture) -> Verdict:
     )
 
 
-def _bounded(acquitted: Sequence[Acquittal], picture: Picture) -> Verdict:
+def acquitted_verdict(acquitted: Sequence[Acquittal], span: str) -> Verdict:
+    """Return the verdict when all that grew has a bound or slows down."""
     best = max(acquitted, key=lambda item: item.growth_bytes_per_call or 0.0)
     return Verdict(
         "cache",
         0.9,
-        f"What grew over {picture.calls} calls will not go on: {best.reason}.",
+        f"What grew over {span} will not go on: {best.reason}.",
         growth_bytes_per_call=0.0,
     )
 

@@ -51,7 +51,7 @@ def _words(expression: str) -> re.Pattern[str]:
 
 _CONNECTION = (
     r"(?:\b|\.)(?:\w*(?:Connection|Cursor|Session|Socket|Engine|Client|Channel|Pool"
-    r"|Transport|Popen|Response)|socket|SSLSocket|TextIOWrapper|FileIO|mmap"
+    r"|Transport|Popen)|socket|SSLSocket|TextIOWrapper|FileIO|mmap"
     r"|Buffered(?:Reader|Writer|Random)|NamedTemporaryFile|_TemporaryFileWrapper)\Z"
 )
 _LISTENING = (
@@ -99,11 +99,11 @@ _LRU_HINT = (
     "module function of the values."
 )
 _LISTENER_HINT = (
-    "A listener is registered on every call and never removed from {owner}: register "
-    "it once, use once(), or remove it in a finally block."
+    "Listeners are registered again and again and never removed from {owner}: "
+    "register once, use once(), or remove the listener in a finally block."
 )
 _CACHE_HINT = (
-    "{owner} gets a new key with every call and never drops one: bound it "
+    "{owner} gets new keys all the time and never drops one: bound it "
     "(functools.lru_cache(maxsize=…), cachetools.LRUCache or TTLCache) or delete the "
     "entry when its work is done."
 )

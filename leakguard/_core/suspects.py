@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 #: Suspects beyond this share of the growth are noise beside the leak.
 _NEGLIGIBLE_SHARE = 0.01
-#: Growth nobody holds and this slow is the interpreter's own.
-_UNHELD_FLOOR_BYTES_PER_CALL = 4.0
+#: Growth that nobody is seen to hold must be this fast, or have come to this much:
+#: below it the interpreter's own caches (types, weak references, key tables of
+#: dicts) look the same for thousands of calls.
+_UNHELD_BYTES_PER_CALL, _UNHELD_BYTES = 48.0, 256 * 1024
+#: A block that is only resized, and is no container's table, must have been so this
+#: often over the later half: a hash table that is done growing may jump once more.
+_UNHELD_RISES = 3
 _STACK_LINES = 24
 #: A holder whose entries die of age is acquitted until this multiple of the age.
 _AGE_PATIENCE = 1.5
@@ -43,9 +48,12 @@ def site_of(frame: Frame, names: Names) -> Site:
 
 
 def accuse(
-    growths: Sequence[Growth], names: Names, *, seconds_per_call: float
+    growths: Sequence[Growth], names: Names, *, seconds_per_call: float | None
 ) -> tuple[Suspect, ...]:
-    """Return the growths that nothing bounds, as suspects in order of their rate."""
+    """Return the growths that nothing bounds, as suspects in order of their rate.
+
+    ``seconds_per_call`` is ``None`` when the growths are per second, not per call.
+    """
     total = sum(growth.size_per_call for growth in growths)
     kept = [growth for growth in growths if _counts(growth, total)]
     return tuple(
@@ -104,9 +112,14 @@ def fingerprint(site: Site | None, kind: str | None, pattern: str) -> str:
 def _counts(growth: Growth, total: float) -> bool:
     if growth.size_per_call < _NEGLIGIBLE_SHARE * total:
         return False
-    if growth.holding or growth.owner or growth.is_cycle:
+    if growth.holding or growth.is_cycle:
         return True
-    return growth.size_per_call >= _UNHELD_FLOOR_BYTES_PER_CALL
+    if growth.rises < _UNHELD_RISES:
+        return False
+    return (
+        growth.size_per_call >= _UNHELD_BYTES_PER_CALL
+        or growth.grown_bytes >= _UNHELD_BYTES
+    )
 
 
 def _outlived(bound: Bound, seconds: float) -> bool:
@@ -134,23 +147,23 @@ def _acquittal(
 
 
 def _suspect(
-    rank: int, growth: Growth, names: Names, seconds_per_call: float
+    rank: int, growth: Growth, names: Names, seconds_per_call: float | None
 ) -> Suspect:
     site = site_of(growth.frame, names)
-    path, owner = _owner_of(growth)
     holding = growth.holding
+    owner = Owner(holding.path, holding.links) if holding else None
     clues = Clues(
         types=growth.types,
         entry_types=holding.entry_types if holding else (),
         holder_type=holding.type if holding else None,
-        owner_path=path,
+        owner_path=owner.path if owner else None,
         function=site.function,
         is_cycle=growth.is_cycle,
         is_unbounded_lru=bool(holding and holding.unbounded_lru),
     )
     pattern, hint = match_pattern(clues)
     kind = growth.types[0] if growth.types else None
-    rate = growth.size_per_call
+    rate, by_call = growth.size_per_call, seconds_per_call is not None
     return Suspect(
         rank=rank,
         fingerprint=fingerprint(site, kind, pattern),
@@ -159,21 +172,13 @@ def _suspect(
         stack=_stack_lines(growth.stack, names),
         type=kind,
         owner=owner,
-        growth_bytes_per_call=rate,
-        growth_count_per_call=growth.blocks_per_call,
-        growth_bytes_per_second=rate / seconds_per_call if seconds_per_call else None,
+        growth_bytes_per_call=rate if by_call else None,
+        growth_count_per_call=growth.blocks_per_call if by_call else None,
+        growth_bytes_per_second=rate / seconds_per_call if seconds_per_call else rate,
         confidence=growth.confidence,
         pattern=pattern,
         hint=hint,
     )
-
-
-def _owner_of(growth: Growth) -> tuple[str | None, Owner | None]:
-    if growth.holding is not None:
-        return growth.holding.path, Owner(growth.holding.path, growth.holding.links)
-    if growth.owner is not None:
-        return growth.owner[0], Owner(*growth.owner)
-    return None, None
 
 
 def _stack_lines(stack: Stack, names: Names) -> tuple[str, ...]:

@@ -42,8 +42,9 @@ _SECONDS = {
     )
     for name in names.split()
 }
-_PLAIN_NUMBER = re.compile(r"\s*[0-9]{1,30}(?:\.[0-9]{1,30})?\s*")
-_PART = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([^\W\d_]+)\s*")
+_NUMBER = r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*"
+_PLAIN_NUMBER = re.compile(_NUMBER)
+_PART = re.compile(_NUMBER + r"([^\W\d_]+)\s*")
 #: A unit, its length in seconds, and the count at which the next one takes over.
 _ONE_UNIT = (("us", 1e-6, 1000), ("ms", 1e-3, 1000), ("s", 1.0, 60))
 #: Two units below each bound. Days start at three: half an hour is then 0.7 %.
@@ -143,8 +144,9 @@ def parse_seconds(value: float | str) -> float:
 
 
 def _seconds_from_text(text: str) -> float:
-    if _PLAIN_NUMBER.fullmatch(text):
-        return float(text)
+    plain = _PLAIN_NUMBER.fullmatch(text)
+    if plain is not None:
+        return float(plain[1])
     total, position, previous = 0.0, 0, math.inf
     while match := _PART.match(text, position):
         unit = _SECONDS.get(match[2].lower(), math.inf)

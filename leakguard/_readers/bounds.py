@@ -32,9 +32,10 @@ _SIZE_NAME = re.compile(
     r")\Z",
     re.IGNORECASE,
 )
-#: Attribute names by which collections state how long entries live, in seconds.
+#: Attribute names by which collections state how long entries live, in seconds;
+#: a ``timeout`` more often bounds an operation.
 _AGE_NAME = re.compile(
-    r"_*(?:[A-Za-z]\w*__)?_*(?:ttl|max_?age|time_?to_?live|expir\w*|timeout|lifetime)"
+    r"_*(?:[A-Za-z]\w*__)?_*(?:ttl|max_?age|time_?to_?live|expire_?after|lifetime)"
     r"(?:_?(?:s|sec|secs|seconds))?\Z",
     re.IGNORECASE,
 )

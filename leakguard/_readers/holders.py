@@ -21,8 +21,8 @@ from itertools import islice
 
 from typing import Any
 
-from leakguard._core.evidence import Holding
-from leakguard._core.records import Link, Stack
+from leakguard._core.evidence import Bound, Holding
+from leakguard._core.records import Stack
 from leakguard._readers.bounds import bound_of, is_unbounded_lru, module_guard
 from leakguard._readers.heap import type_name
 from leakguard._readers.paths import climb, describe, is_a, links_of
@@ -95,17 +95,43 @@ def find_owner(
     *,
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[str, tuple[Link, ...]] | None:
-    """Return the path from a root to one of ``targets``, for what no container holds."""
+) -> Holding | None:
+    """Return who holds one of ``targets``, for survivors that no container grew by.
+
+    Cost: one pass over the heap per level, within ``seconds``.
+    """
     end = clock() + seconds
     hidden = newborn.hidden() | {id(targets)}
     for target in targets:
         chain = climb(target, hidden=hidden, out_of_time=lambda: clock() > end)
         if len(chain) > 1:
-            path, hops = describe(chain)
-            del chain
-            return path, links_of(hops, path, "its survivors grow with every call")
+            return _held_by(chain)
     return None
+
+
+def _held_by(chain: list[object]) -> Holding:
+    """Describe a chain by its nearest bounded holder, or as it is."""
+    for end in range(len(chain) - 1, 0, -1):
+        length = _length(chain[end - 1])
+        bound = bound_of(chain[:end], length) if length else None
+        if bound is not None:
+            return _described(chain[:end], length, bound)
+    return _described(chain, _length(chain[-1]), None)
+
+
+def _described(chain: list[object], length: int, bound: Bound | None) -> Holding:
+    path, hops = describe(chain)
+    return Holding(
+        path=path,
+        links=links_of(hops, path, "what it holds grows with the work"),
+        type=type_name(chain[-1]),
+        length=length,
+        new_entries=0,
+        entry_types=(),
+        bound=bound,
+        unbounded_lru=is_unbounded_lru(chain[-1]),
+        file=_module_file(path),
+    )
 
 
 def stack_of(item: object) -> Stack | None:

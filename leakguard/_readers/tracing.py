@@ -11,7 +11,6 @@ import fnmatch
 import gc
 import re
 import tracemalloc
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -19,7 +18,7 @@ from leakguard._core.traces import Traces
 from leakguard._readers.source import is_own
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from leakguard._core.records import Stack
 
@@ -61,11 +60,16 @@ def read_traces(nframe: int | None = None, skip: SkipFrames = OWN) -> Traces:
     Cost, per live block: 0.2 to 0.8 µs in one piece under the GIL, then 0.1 (1
     frame) to 0.2 µs (10) of Python, and about 100 bytes until it returns.
     """
-    with _no_collection():
+    # No automatic collection meanwhile: the look must not cure the patient, and a
+    # million new tuples would set off collections of the whole heap.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
         groups = _sizes_by_stack(_raw_traces())
-        wanted = _wants(skip)
-        kept = {stack: groups[stack] for stack in groups if wanted(stack)}
-        traces = Traces.from_groups(kept)
+        traces = Traces.from_groups(_kept(groups, skip))
+    finally:
+        if collecting:
+            gc.enable()
     return traces if nframe is None else traces.truncated(nframe)
 
 
@@ -84,21 +88,6 @@ def traced_bytes() -> int:
 def overhead_bytes() -> int:
     """Return what tracemalloc itself has allocated. Cost: below 1 µs."""
     return tracemalloc.get_tracemalloc_memory()
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hold automatic collections back: the look must not cure the patient.
-
-    A million new tuples would also set off collections of the whole heap.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _raw_traces() -> list[RawTrace]:
@@ -131,29 +120,41 @@ def _sizes_by_stack(raw: list[RawTrace]) -> dict[Stack, list[int]]:
     return groups
 
 
-def _wants(skip: SkipFrames) -> Callable[[Stack], bool]:
-    """Return the test for a stack; it asks about each file once."""
+def _kept(groups: dict[Stack, list[int]], skip: SkipFrames) -> dict[Stack, list[int]]:
+    """Return the groups that are not left out; each file is judged once."""
+    wanted = _Wanted(skip)
+    if not skip.all_frames:
+        return {key: groups[key] for key in groups if not key or wanted[key[0][0]]}
+    own = _Wanted(SkipFrames(own=skip.own, keep=skip.keep))
     included, excluded = _matcher(skip.include), _matcher(skip.exclude)
-    own: dict[str, bool] = {}
 
-    def is_ours(file: str) -> bool:
-        known = own.get(file)
-        if known is None:
-            ours = is_own(file) or file == tracemalloc.__file__
-            known = own[file] = ours and file not in skip.keep
-        return known
+    def matches(stack: Stack) -> bool:
+        files = {file for file, _ in stack}
+        found = not skip.include or any(map(included, files))
+        return found and not any(map(excluded, files))
 
-    def wanted(stack: Stack) -> bool:
-        if not stack:
-            return True
-        if skip.own and is_ours(stack[0][0]):
-            return False
-        asked = stack if skip.all_frames else stack[:1]
-        if skip.include and not any(included(file) for file, _ in asked):
-            return False
-        return not any(excluded(file) for file, _ in asked)
+    return {
+        key: groups[key]
+        for key in groups
+        if not key or (own[key[0][0]] and matches(key))
+    }
 
-    return wanted
+
+class _Wanted(dict[str, bool]):
+    """Whether blocks are wanted whose innermost frame lies in a file."""
+
+    def __init__(self, skip: SkipFrames) -> None:
+        self._skip = skip
+        self._included = _matcher(skip.include)
+        self._excluded = _matcher(skip.exclude)
+
+    def __missing__(self, file: str) -> bool:
+        skip = self._skip
+        own = is_own(file) or file == tracemalloc.__file__
+        left_out = skip.own and own and file not in skip.keep
+        chosen = not skip.include or self._included(file)
+        wanted = self[file] = not left_out and chosen and not self._excluded(file)
+        return wanted
 
 
 def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
@@ -162,11 +163,4 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     anywhere = [f"*/{text}" for text in patterns if not text.startswith(("/", "*"))]
     texts = map(fnmatch.translate, (*patterns, *anywhere))
     match = re.compile("|".join(texts)).match
-    known: dict[str, bool] = {}
-
-    def matches(file: str) -> bool:
-        if file not in known:
-            known[file] = match(file.replace("\\", "/")) is not None
-        return known[file]
-
-    return matches
+    return lambda file: match(file.replace("\\", "/")) is not None

@@ -199,8 +199,10 @@ def acquittal(innocent: Acquittal, cwd: str | None) -> str:
     growth = rate(innocent.growth_bytes_per_call, None)
     if growth:
         subject.append(growth)
-    if innocent.plateau_bytes is not None:
-        subject.append(f"at most {format_bytes(innocent.plateau_bytes)}")
+    plateau = innocent.plateau_bytes
+    # The reason may have said it already.
+    if plateau is not None and format_bytes(plateau) not in innocent.reason:
+        subject.append(f"at most {format_bytes(plateau)}")
     return f"{', '.join(subject)}: {plain(innocent.reason)}"
 
 

@@ -19,11 +19,12 @@ from leakguard._readers.process import collects_automatically
 from leakguard._runtime.window import newborn_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from leakguard._core.judge import Picture
-    from leakguard._core.records import Frame, Link, Stack
-    from leakguard._runtime.diagnosis import Work
+    from leakguard._core.evidence import Holding
+    from leakguard._core.observe import GrowthRow
+    from leakguard._core.records import Frame, Stack
+    from leakguard._core.traces import Traces
 
 #: Blocks hoped for from the slowest of the leading sites, and calls for them.
 _WANTED_BLOCKS = 60
@@ -36,22 +37,21 @@ _EXAMPLES_PER_SITE = 3
 
 
 def look_deep(
-    subject: Work,
-    picture: Picture,
-    nframe: int,
-    seconds: float,
+    run: Callable[[], float],
+    rows: Sequence[GrowthRow],
     *,
-    clock: Callable[[], float],
+    nframe: int,
+    search_seconds: float,
 ) -> DeepLook:
-    """Run some more calls at depth and describe what they left behind.
+    """Let work be done at depth and describe what it left behind.
 
-    Takes about ``seconds`` at most: half for the calls, half for the search.
+    ``run`` returns how much was done, in the units of the rows' slopes (calls or
+    seconds). The search for holders takes about ``search_seconds`` at most.
     """
-    frames = frozenset(row.frame for row in picture.rows[:_LEADING_ROWS])
-    goal = _calls_wanted(picture)
+    frames = frozenset(row.frame for row in rows[:_LEADING_ROWS])
     lengths = container_lengths()
     with newborn_window(nframe=nframe) as window:
-        calls = subject.run(goal, clock() + seconds * 0.4)
+        work_done = run()
         collecting = collects_automatically()
         if collecting:
             gc.collect()
@@ -59,8 +59,8 @@ def look_deep(
         newborn = Newborn(newborn_objects())
         window.unfreeze()
         types, examples = _sample(newborn, frames)
-        holdings = find_holdings(newborn, lengths, seconds=seconds * 0.3)
-        owners = _owners(examples, holdings, newborn, seconds * 0.2)
+        holdings = find_holdings(newborn, lengths, seconds=search_seconds * 0.6)
+        owners = _owners(examples, holdings, newborn, search_seconds * 0.4)
         vanished: frozenset[Stack] = frozenset()
         before = _by_stack(traces)
         del examples, newborn
@@ -72,23 +72,21 @@ def look_deep(
                 for stack, (size, _) in before.items()
                 if after.get(stack, (0, 0))[0] < size * 0.3
             )
-    return DeepLook(calls, before, types, holdings, owners, vanished)
+    return DeepLook(work_done, before, types, holdings, owners, vanished)
 
 
-def _calls_wanted(picture: Picture) -> int:
-    rates = [row.blocks.slope for row in picture.steady_rows[:5]]
+def calls_wanted(rows: Sequence[GrowthRow]) -> int:
+    """Return how many calls show enough survivors of the leading sites."""
+    rates = [row.blocks.slope for row in rows[:5]]
     slowest = min((rate for rate in rates if rate > 0), default=1.0)
     return max(_LEAST_CALLS, min(_MOST_CALLS, int(_WANTED_BLOCKS / slowest)))
 
 
-def _by_stack(traces: object) -> dict[Stack, tuple[int, int]]:
+def _by_stack(traces: Traces) -> dict[Stack, tuple[int, int]]:
     return {
         stack: (size, count)
         for stack, size, count in zip(
-            traces.stacks,  # type: ignore[attr-defined]
-            traces.sizes_bytes,  # type: ignore[attr-defined]
-            traces.counts,  # type: ignore[attr-defined]
-            strict=True,
+            traces.stacks, traces.sizes_bytes, traces.counts, strict=True
         )
     }
 
@@ -118,13 +116,13 @@ def _sample(
 
 def _owners(
     examples: Mapping[Stack, list[object]],
-    holdings: object,
+    holdings: Sequence[Holding],
     newborn: Newborn,
     seconds: float,
-) -> dict[Stack, tuple[str, tuple[Link, ...]]]:
+) -> dict[Stack, Holding]:
     """Search the path of what no growing container holds."""
-    held = {stack for holding in holdings for stack in holding.sites}  # type: ignore[attr-defined]
-    found: dict[Stack, tuple[str, tuple[Link, ...]]] = {}
+    held = {stack for holding in holdings for stack in holding.sites}
+    found: dict[Stack, Holding] = {}
     loose = [stack for stack in examples if stack not in held][:4]
     for stack in loose:
         owner = find_owner(

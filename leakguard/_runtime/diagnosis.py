@@ -30,7 +30,7 @@ from leakguard._readers.process import (
     trim_heap,
 )
 from leakguard._readers.source import is_own
-from leakguard._runtime.depth import look_deep
+from leakguard._runtime.depth import calls_wanted, look_deep
 from leakguard._runtime.window import newborn_window
 
 if TYPE_CHECKING:
@@ -158,9 +158,7 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
         if picture.steady_rows or picture.open_rows:
             tell("looking at who holds it")
             budget = max(1.0, seconds - (clock() - started))
-            deep = look_deep(
-                subject, picture, nframe or DEPTH_FRAMES, budget, clock=clock
-            )
+            deep = _look_deep(subject, picture, nframe, budget, clock)
         return _conclude(subject, picture, looks, deep, sources, clock() - started)
 
 
@@ -216,6 +214,23 @@ def _look(
         heap_bytes=counters.heap_bytes,
         rss_bytes=counters.rss_bytes,
         pause_seconds=clock() - begun,
+    )
+
+
+def _look_deep(
+    subject: Work,
+    picture: Picture,
+    nframe: int | None,
+    seconds: float,
+    clock: Callable[[], float],
+) -> DeepLook:
+    goal = calls_wanted(picture.steady_rows)
+    until = clock() + seconds * 0.4
+    return look_deep(
+        lambda: subject.run(goal, until),
+        picture.rows,
+        nframe=nframe or DEPTH_FRAMES,
+        search_seconds=seconds * 0.5,
     )
 
 

@@ -3,7 +3,7 @@
 ``tracemalloc.start()`` and ``stop()`` swap the allocators word by word. Whoever
 allocates or frees *without the GIL* at that instant can crash the interpreter: a
 thread being born or dying, or one inside a call that allocates outside the GIL
-(``OUTSIDE_GIL``). So a toggle waits for a moment in which nobody does.
+(``_readers.threads.OUTSIDE_GIL``). So a toggle waits for a moment in which nobody does.
 
 Rules of this file: nothing is patched except between ``Fence.__enter__`` and
 ``__exit__``; a held ``Thread.start`` is let go after a bound; a toggle that finds
@@ -11,15 +11,12 @@ no quiet moment is refused with a reason, never forced and never raised; no lock
 waited for without a bound, so gc callbacks and signal handlers may come in.
 
 What it cannot see: a C thread that enters Python between two looks, and a call of
-``OUTSIDE_GIL`` under an alias. Beside gevent the native primitives are used.
+``OUTSIDE_GIL`` under an alias, or one that a C extension makes of its own.
 """
 
 from __future__ import annotations
 
-import _thread
-import gc
 import os
-import sys
 import threading
 import tracemalloc
 from dataclasses import dataclass
@@ -29,10 +26,16 @@ from operator import ne
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from leakguard._core.records import Unknown
+from leakguard._readers.threads import Host, native
 
 if TYPE_CHECKING:
+    import _thread
     from collections.abc import Callable
-    from types import FrameType, TracebackType
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from leakguard._readers.threads import Sight
 
 #: No thread may have come or gone for this long.
 QUIET_SECONDS: Final = 0.002
@@ -45,140 +48,13 @@ POLL_SECONDS: Final = 0.0005
 #: throes, kept from the processor. One that lives on for this long is not.
 SETTLE_SECONDS: Final = 0.02
 
-#: Calls of the standard library that use ``PyMem_Raw*`` after releasing the GIL
-#: (CPython's zlibmodule.c, _bz2module.c, _lzmamodule.c, posixmodule.c, pwdmodule.c,
-#: grpmodule.c). Toggling beside them crashes as surely as beside thread churn.
-OUTSIDE_GIL: Final = frozenset(
-    {
-        "compress",
-        "decompress",
-        "flush",
-        "getcwd",
-        "getcwdb",
-        "getgrgid",
-        "getgrnam",
-        "getpwnam",
-        "getpwuid",
-    }
-)
-
 _ONCE: Final[tuple[tuple[()]]] = ((),)
 
-
-def _native(module: str, name: str) -> Any:  # noqa: ANN401 - whatever lives there
-    """The standard library's own function, even where gevent has replaced it."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None:
-        return monkey.get_original(module, name)
-    return getattr(sys.modules[module], name)
-
-
-_RLock: Callable[[], _thread.RLock] = _native("_thread", "RLock")
-_clock: Callable[[], float] = _native("time", "monotonic")
-_sleep: Callable[[float], None] = _native("time", "sleep")
-_get_ident: Callable[[], int] = _native("_thread", "get_ident")
-_get_native_id: Callable[[], int] = _native("_thread", "get_native_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What one look at the process's threads saw.
-
-    ``strangers`` are kernel threads no live ``threading.Thread`` accounts for;
-    ``visitors`` are threads inside Python that ``threading`` did not start.
-    """
-
-    count: int
-    kernel: frozenset[int]
-    strangers: frozenset[int]
-    visitors: frozenset[int]
-
-    @property
-    def alone(self) -> bool:
-        """No other thread exists that could do anything at all."""
-        return self.count == 0 and len(self.kernel) == 1
-
-
-class Host:
-    """All that the fence asks of the process; tests hand in another one."""
-
-    def __init__(self) -> None:
-        self.clock = _clock
-        self.sleep = _sleep
-        self.count: Callable[[], int] = _thread._count  # noqa: SLF001 - the only one
-
-    def sight(self) -> Sight:
-        """Look at the threads. Cost: about 20 µs, and 1 µs per thread."""
-        try:
-            kernel = frozenset(map(int, os.listdir("/proc/self/task")))
-        except (OSError, ValueError):  # no /proc: the quiet time alone must do
-            kernel = frozenset()
-        # Read without the module's lock: C code throughout, so in one piece.
-        living = tuple(threading._active.values())  # type: ignore[attr-defined]  # noqa: SLF001
-        own = [t for t in living if not isinstance(t, threading._DummyThread)]  # noqa: SLF001
-        known = {t.native_id for t in own}
-        known.add(_get_native_id())
-        return Sight(
-            count=self.count(),
-            kernel=kernel,
-            strangers=kernel - known,
-            visitors=frozenset(_frames()).difference(t.ident for t in own),
-        )
-
-    def outside_gil(self) -> str | None:
-        """The call in which some thread may be allocating without the GIL."""
-        me = _get_ident()
-        for ident, frame in _frames().items():
-            if ident != me and (name := _allocating_call(frame)):
-                return name
-        return None
-
-    def unsupported(self) -> str | None:
-        """Why toggling cannot be made safe in this process, if so."""
-        if not getattr(sys, "_is_gil_enabled", _yes)():
-            return "unsupported: a free-threaded interpreter allocates without a GIL"
-        if _interpreters() > 1:
-            return "unsupported: sub-interpreters start threads behind our back"
-        return None
-
-
-def _yes() -> bool:
-    return True
-
-
-def _frames() -> dict[int, FrameType]:
-    """The threads' frames; a collection in there could deadlock (gh-106883)."""
-    collecting = gc.isenabled()
-    try:
-        gc.disable()
-        return sys._current_frames()  # noqa: SLF001 - the documented name
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _allocating_call(frame: FrameType) -> str | None:
-    """The name on the frame's current line that is in ``OUTSIDE_GIL``."""
-    code, line = frame.f_code, frame.f_lineno
-    if OUTSIDE_GIL.isdisjoint(code.co_names):
-        return None
-    import dis
-
-    here = [range(start, end) for start, end, at in code.co_lines() if at == line]
-    for step in dis.get_instructions(code):
-        if step.argval in OUTSIDE_GIL and any(step.offset in span for span in here):
-            return str(step.argval)
-    return None
-
-
-def _interpreters() -> int:
-    """How many interpreters live in the process; 1 where nobody can tell."""
-    new = sys.version_info >= (3, 13)
-    try:
-        module = __import__("_interpreters" if new else "_xxsubinterpreters")
-        return len(module.list_all())
-    except (ImportError, AttributeError, RuntimeError):
-        return 1
+_HOST = Host()
+_clock = _HOST.clock
+_sleep = _HOST.sleep
+_RLock: Callable[[], _thread.RLock] = native("_thread", "RLock")
+_get_ident: Callable[[], int] = native("_thread", "get_ident")
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +166,6 @@ class _Gate:
         return any(now - at < SETTLE_SECONDS for at in self.seen_since.values())
 
 
-_HOST = Host()
 _GATE = _Gate()
 
 
@@ -314,7 +189,7 @@ class Fence:
         self._timeout_seconds = timeout_seconds
         self._entered: list[object] = []
 
-    def __enter__(self) -> Fence:
+    def __enter__(self) -> Self:
         user = object()
         self._entered.append(user)
         try:
@@ -347,7 +222,7 @@ class Fence:
                 reason = self._watch(action, hold)
             finally:
                 _GATE.release(hold)
-        self.refusal = None if reason is None else Unknown(f"not toggled: {reason}")
+        self.refusal = None if reason is None else Unknown(reason)
         return self.refusal is None
 
     def _watch(self, action: Callable[[], None], hold: _Hold) -> str | None:
@@ -375,7 +250,7 @@ class Fence:
         return reason
 
     def _noise(self, sight: Sight, quiet_seconds: float) -> str | None:
-        """What speaks against toggling now."""
+        """Return what speaks against toggling now."""
         if sight.alone:
             return None
         if _GATE.flights:
@@ -403,6 +278,11 @@ def _fire(
     starting = starmap(flights.__len__, _ONCE)
     changed = map(ne, starmap(count, _ONCE), (expected,))
     return not any(chain(starting, changed, starmap(action, _ONCE)))
+
+
+def rest(seconds: float) -> None:
+    """Sleep, as a native thread, even where gevent has replaced ``time.sleep``."""
+    _sleep(seconds)
 
 
 def toggle(action: Callable[[], None]) -> Literal[True] | Unknown:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leakguard._core.records import Report
     from leakguard.testing import WorkFailed
 
-_SECONDS = 30.0
+_SECONDS = 40.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

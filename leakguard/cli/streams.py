@@ -21,44 +21,55 @@ def reserved_stdout(*, restore: bool) -> Iterator[TextIO]:
     still print: right for a process that is about to end.
     """
     real = sys.stdout
-    private = _take_descriptor(real)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        real.flush()
+    kept = _divert()
+    private = _stream_on(kept, real)
     sys.stdout = sys.stderr
     try:
         yield private or real or _nowhere()
     finally:
         if restore:
-            _give_back(real, private)
+            _give_back(kept, (real, private))
             sys.stdout = real
         if private is not None:
             with contextlib.suppress(OSError):  # a closed pipe has been reported
                 private.close()
+        elif kept is not None:
+            os.close(kept)
 
 
-def _take_descriptor(real: TextIO | None) -> TextIO | None:
-    """Point file descriptor 1 at stderr and return a stream on what it was."""
+def _divert() -> int | None:
+    """Point file descriptor 1 at stderr; return a descriptor of what it was."""
     try:
-        if real is None or real.fileno() != _STDOUT_FD:
-            return None
-        real.flush()
         kept = os.dup(_STDOUT_FD)
-    except (OSError, ValueError):  # not a file, or closed
+    except OSError:  # closed
         return None
     try:
         os.dup2(_STDERR_FD, _STDOUT_FD)
     except OSError:  # there is no stderr
         os.close(kept)
         return None
+    return kept
+
+
+def _stream_on(kept: int | None, real: TextIO | None) -> TextIO | None:
+    """Return a stream on the kept descriptor, if it is the one ``real`` wrote to."""
+    try:
+        if kept is None or real is None or real.fileno() != _STDOUT_FD:
+            return None
+    except (OSError, ValueError):  # not a file, or closed
+        return None
     return os.fdopen(kept, "w", encoding=real.encoding, errors=real.errors)
 
 
-def _give_back(real: TextIO | None, private: TextIO | None) -> None:
-    if real is None or private is None:
-        return
-    with contextlib.suppress(OSError, ValueError):
-        real.flush()  # what code that kept the old object wrote: still to stderr
-    with contextlib.suppress(OSError):
-        private.flush()
-    os.dup2(private.fileno(), _STDOUT_FD)
+def _give_back(kept: int | None, streams: tuple[TextIO | None, ...]) -> None:
+    for stream in streams:
+        # What code wrote to an object that it had kept, too, still goes to stderr.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()  # type: ignore[union-attr]
+    if kept is not None:
+        os.dup2(kept, _STDOUT_FD)
 
 
 def _nowhere() -> TextIO:

@@ -36,7 +36,7 @@ import atexit, os, subprocess, sys
 atexit.register(print, "goodbye")
 print("imported")
 def work():
-    print("working")
+    print("at work")
     os.write(1, b"from C\\n")
     subprocess.run([sys.executable, "-c", "print('from a child')"])
 """
@@ -192,15 +192,17 @@ def test_a_directory_that_refuses_is_found_before_the_work(
 
 
 def test_work_that_fails_shows_its_own_frames_and_one_line_last(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(testing, "diagnose", raising(ValueError("no more\nstock")))
-    assert cli.main(["diagnose", "app.py:work"]) == 2
-    shown = capsys.readouterr().err.splitlines()
-    assert shown[0] == "Traceback (most recent call last):"
-    assert shown[-1].startswith(
-        "leakguard: app.py:work failed in call 3, counted from 0: "
-        "ValueError: no more stock ("
+    assert cli.main(["diagnose", "app.py:fail"]) == 2
+    shown = capsys.readouterr().err
+    first, frame, *_, last = shown.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert frame == f'  File "{tmp_path / "app.py"}", line 5, in fail'
+    assert shown.count("  File ") == 1
+    assert last == (
+        "leakguard: app.py:fail failed in call 0, counted from 0: "
+        "ValueError: no more stock (app.py line 5)"
     )
 
 
@@ -241,7 +243,7 @@ def test_in_a_process_of_its_own_nothing_mixes_with_the_report(
     if json_flag:
         assert json.loads(done.stdout)["verdict"]["kind"] == "steady"
     assert "nothing grows" in done.stdout
-    for words in ("imported", "working", "from C", "from a child", "goodbye"):
+    for words in ("imported", "at work", "from C", "from a child", "goodbye"):
         assert words in done.stderr
         assert words not in done.stdout
     assert "diagnosing" not in done.stderr  # no progress in a pipe
@@ -352,7 +354,8 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(
 
 def test_what_an_encoding_lacks_becomes_a_question_mark() -> None:
     raw = io.BytesIO()
-    output.emit("é", io.TextIOWrapper(raw, encoding="ascii"))
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    output.emit("é", stream)
     assert raw.getvalue() == b"?\n"
 
 
@@ -372,18 +375,33 @@ def test_a_directory_that_is_gone_is_no_trouble(
     assert "nothing grows" in capsys.readouterr().out
 
 
-def test_stdout_comes_back_at_every_level(capfd: pytest.CaptureFixture[str]) -> None:
-    before = sys.stdout
-    with reserved_stdout(restore=True) as stdout:
-        os.write(1, b"C\n")
-        sys.stdout.write("Python\n")
-        before.write("old object\n")
-        print("report", file=stdout)
-    assert sys.stdout is before
-    os.write(1, b"after\n")
-    shown = capfd.readouterr()
-    assert shown.out == "report\nafter\n"
-    assert sorted(shown.err.split("\n")) == ["", "C", "Python", "old object"]
+DIVERTED = """
+import os, sys
+from leakguard.cli.streams import reserved_stdout
+old = sys.stdout
+print("before")
+with reserved_stdout(restore=True) as stdout:
+    os.write(1, b"C\\n")
+    print("Python")
+    old.write("old object\\n")
+    print("report", file=stdout)
+assert sys.stdout is old
+os.write(1, b"after\\n")
+print("at last")
+"""
+
+
+def test_stdout_comes_back_at_every_level() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DIVERTED],
+        env=os.environ | {"PYTHONPATH": SOURCE},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split("\n") == ["before", "report", "after", "at last", ""]
+    assert sorted(done.stderr.split("\n")) == ["", "C", "Python", "old object"]
 
 
 def test_a_missing_stdout_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,9 +66,9 @@ CACHE = Suspect(
     growth_bytes_per_second=102_400.0,
     confidence=0.996,
     pattern="unbounded-cache",
-    hint="Bound the dict at shop.cache.orders._entries: functools.lru_cache(maxsize=1000)"
-    " or cachetools.TTLCache evict what nobody asks for; remove entries when the"
-    " order is closed.",
+    hint="Bound the dict at shop.cache.orders._entries: functools.lru_cache("
+    "maxsize=1000) or cachetools.TTLCache evict what nobody asks for; remove entries"
+    " when the order is closed.",
 )
 
 LISTENER = Suspect(

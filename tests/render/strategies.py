@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from hypothesis import strategies as st
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 #: Surrogates too: a file name that is not UTF-8 is full of them.
-texts = st.text(st.characters(), max_size=20) | st.sampled_from(
+texts = st.text(st.characters(), max_size=8) | st.sampled_from(
     ["\x1b[31mred", "a\nb", "``a`|b", "<b>", "@team", "\udc80", "\u202e", "- x", ""]
 )
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -21,12 +21,12 @@ shares = st.floats(0, 1)
 sites = st.builds(records.Site, texts, integers, st.none() | texts, st.booleans())
 
 
-def _choice(literal: object) -> SearchStrategy[str]:
+def _choice(literal: object) -> SearchStrategy[Any]:
     return st.sampled_from(get_args(literal))
 
 
 links = st.builds(records.Link, texts, texts, _choice(records.LinkStatus), texts)
-owners = st.builds(records.Owner, texts, st.lists(links, max_size=4).map(tuple))
+owners = st.builds(records.Owner, texts, st.lists(links, max_size=3).map(tuple))
 
 
 @st.composite
@@ -87,7 +87,7 @@ reports = st.builds(
     programs,
     verdicts,
     memories,
-    st.lists(suspects(), max_size=7).map(tuple),
+    st.lists(suspects(), max_size=3).map(tuple),
     costs,
-    st.lists(acquittals, max_size=7).map(tuple),
+    st.lists(acquittals, max_size=3).map(tuple),
 )

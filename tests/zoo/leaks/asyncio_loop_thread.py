@@ -12,7 +12,7 @@ import threading
 EXPECT = {
     "verdict": "leak",
     "sites": ["submit", "renew", "lease", "step"],
-    "owner": None,
+    "owner": "BACKGROUND.locks",
     "pattern": "task",
     "bytes_per_call": (1000, 8000),
 }
@@ -43,7 +43,7 @@ BACKGROUND = Background()
 
 def step(i: int) -> str:
     digest = hashlib.sha256()
-    for n in range(900):
+    for n in range(2500):
         digest.update(b"%d:%d" % (i, n))
     BACKGROUND.submit("report", f"job-{i}")  # LEAK
     BACKGROUND.drain()
