@@ -55,8 +55,8 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
 
     Cost: the work runs three to ten times slower while traced.
     """
-    if not callable(work):
-        message = f"diagnose() needs a callable, not {type(work).__name__}"
+    if not callable(work):  # for callers without a type checker
+        message = f"diagnose() needs a callable, not {type(work).__name__}"  # type: ignore[unreachable]
         raise LeakguardError(message)
     if calls is not None and calls < 1:
         message = f"calls must be at least 1, not {calls}"
@@ -113,7 +113,7 @@ def _directory_of(work: Callable[..., Any]) -> str | None:
     """Return the directory of the work's source, past its decorators."""
     plain = inspect.unwrap(work)
     code = getattr(getattr(plain, "__func__", plain), "__code__", None)
-    file = getattr(code, "co_filename", None)
+    file: str | None = getattr(code, "co_filename", None)
     if not file or file.startswith("<"):
         return None
     return os.path.dirname(os.path.abspath(file))

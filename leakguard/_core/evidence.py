@@ -249,6 +249,3 @@ def _merge(group: Sequence[Growth], in_app: Callable[[str], bool]) -> Growth:
         types=tuple(types)[:8],
         is_cycle=first.is_cycle,
     )
-
-
-

@@ -158,12 +158,13 @@ def fit_line(xs: Sequence[float], ys: Sequence[float]) -> Line:
     spread = sum((x - mean_x) ** 2 for x in xs)
     if spread == 0:
         return Line(0.0, mean_y, 0.0)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
+    points = list(zip(xs, ys, strict=True))
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
     intercept = mean_y - slope * mean_x
     freedom = n - 2
     if slope <= 0 or freedom < 1:
         return Line(slope, intercept, 0.0)
-    residual = sum((y - intercept - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
+    residual = sum((y - intercept - slope * x) ** 2 for x, y in points)
     if residual == 0:
         return Line(slope, intercept, MOST_CONFIDENCE)
     t = slope / math.sqrt(residual / freedom / spread)

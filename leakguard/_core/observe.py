@@ -25,6 +25,11 @@ HEAP_FLOOR_BYTES = 64 * 1024
 #: tracemalloc's own cost in the C heap for one live trace, rounded up: two malloc
 #: chunks, hash entry (48) and trace (32), and its share of the table.
 TRACER_BYTES_PER_TRACE = 112
+#: pymalloc serves blocks up to this size and counts them.
+_SMALL_BLOCK_BYTES = 512
+#: Fewer new blocks than this drown in what the looks themselves keep.
+_TURNOVER_BLOCKS = 5_000
+_TURNOVER_BYTES = 1024 * 1024
 #: Resident memory moves by whole arenas (1 MiB each since 3.10).
 RESIDENT_FLOOR_BYTES = 8 * 1024 * 1024
 
@@ -41,6 +46,7 @@ class Checkpoint:
     sites: Mapping[Frame, tuple[int, int]]
     traced_bytes: int
     traces: int
+    python_blocks: int
     heap_bytes: int | None
     rss_bytes: int | None
     pause_seconds: float
@@ -94,6 +100,25 @@ def traced_law(looks: Sequence[Checkpoint]) -> Law:
     """Return the law of all traced bytes."""
     found = _law(looks, lambda look: look.traced_bytes, SITE_FLOOR_BYTES)
     return found or fit_growth((), ())
+
+
+def is_turnover(looks: Sequence[Checkpoint], row: GrowthRow) -> bool:
+    """Return whether what a site grew only took the place of what was there before.
+
+    Blocks older than the tracing are not seen to go, so a full cache whose entries
+    are replaced looks like growth. The counters of all blocks stand still then: the
+    interpreter's of those it serves itself, the C heap's of the larger ones.
+    """
+    last, middle = looks[-1], _look_near_half(looks)
+    if row.size.slope <= _SMALL_BLOCK_BYTES * row.blocks.slope:
+        born = row.blocks.grown
+        seen: float = last.python_blocks - middle.python_blocks
+        return born > _TURNOVER_BLOCKS and seen < born / 4
+    if last.heap_bytes is None or middle.heap_bytes is None:
+        return False
+    tracer = (last.traces - middle.traces) * TRACER_BYTES_PER_TRACE
+    seen = last.heap_bytes - middle.heap_bytes - tracer
+    return row.size.grown > _TURNOVER_BYTES and seen < row.size.grown / 4
 
 
 def _look_near_half(looks: Sequence[Checkpoint]) -> Checkpoint:

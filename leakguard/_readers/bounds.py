@@ -134,8 +134,7 @@ def _guarded(owners: Sequence[object], holder: object, length: int) -> Bound | N
 def _names_of(owner: object, holder: object) -> set[str]:
     if owner is holder:
         return {"self"}
-    names = {name for name, value in attributes_of(owner).items() if value is holder}
-    return names
+    return {name for name, value in attributes_of(owner).items() if value is holder}
 
 
 def _module_of(owner: object) -> str | None:

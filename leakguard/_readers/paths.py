@@ -13,7 +13,7 @@ import re
 import sys
 import types
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from leakguard._core.records import Link
 from leakguard._readers.heap import type_name
@@ -21,6 +21,8 @@ from leakguard._readers.source import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+_T = TypeVar("_T")
 
 #: Levels of referrers searched; real owners are rarely more than six hops away.
 MAX_DEPTH = 14
@@ -132,13 +134,13 @@ def attributes_of(instance: object) -> dict[str, object]:
     return found
 
 
-def is_a(item: object, kinds: Any) -> bool:
-    """Return whether an object's real type is one of ``kinds``.
+def is_a(item: object, kind: type[_T]) -> TypeGuard[_T]:
+    """Return whether an object's real type is ``kind`` or below it.
 
     ``isinstance`` would ask the object's ``__class__`` too, which runs user code in
     proxies and lazy objects.
     """
-    return issubclass(type(item), kinds)
+    return issubclass(type(item), kind)
 
 
 def _module_dicts() -> dict[int, str]:
@@ -156,18 +158,15 @@ def _is_ours(holder: object) -> bool:
 
 
 def _is_root(holder: object, modules: dict[int, str]) -> bool:
-    if is_a(holder, (type, types.FrameType, types.ModuleType)):
-        return True
-    return id(holder) in modules
+    kinds = (type, types.FrameType, types.ModuleType)
+    return issubclass(type(holder), kinds) or id(holder) in modules
 
 
 def _interest(holder: object) -> int:
     """Order the frontier: attribute dicts and instances before the crowd."""
-    if is_a(holder, (dict, types.FunctionType, types.CellType)):
+    if issubclass(type(holder), (dict, types.FunctionType, types.CellType)):
         return 0
-    if is_a(holder, (list, tuple, set, deque)):
-        return 2
-    return 1
+    return 2 if issubclass(type(holder), (list, tuple, set, deque)) else 1
 
 
 def _child_among(holder: object, wanted: set[int]) -> int | None:
@@ -217,9 +216,9 @@ def _is_attribute_dict(child: object, parent: object | None) -> bool:
 def _edge(parent: object, child: object, *, attributes: bool) -> str:
     if is_a(parent, dict):
         return _dict_edge(parent, child, attributes=attributes)
-    if is_a(parent, (list, tuple, deque)):
+    if issubclass(type(parent), (list, tuple, deque)):
         return "[…]"
-    if is_a(parent, (set, frozenset)):
+    if issubclass(type(parent), (set, frozenset)):
         return "{…}"
     if is_a(parent, types.FunctionType):
         return _function_edge(parent, child)
@@ -274,6 +273,7 @@ def _instance_dict(instance: object) -> dict[str, object] | None:
 
 def _slot_value(member: types.MemberDescriptorType, instance: object) -> object | None:
     try:
-        return member.__get__(instance, type(instance))
+        value: object = member.__get__(instance, type(instance))
     except (AttributeError, TypeError):
         return None
+    return value

@@ -7,12 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import DeepLook
-from leakguard._readers.heap import newborn_objects, type_name
+from leakguard._readers.heap import newborn_objects
 from leakguard._readers.holders import (
+    Followed,
     Newborn,
-    container_lengths,
-    find_holdings,
+    describe_grown,
     find_owner,
+    kind_of,
     stack_of,
 )
 from leakguard._readers.process import collects_automatically
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from leakguard._core.observe import GrowthRow
     from leakguard._core.records import Frame, Stack
     from leakguard._core.traces import Traces
+    from leakguard._runtime.window import Window
 
 #: Blocks hoped for from the slowest of the leading sites, and calls for them.
 _WANTED_BLOCKS = 60
@@ -34,6 +36,9 @@ _LEADING_ROWS = 40
 #: Survivors asked for their allocation: about 3 us each at depth.
 _SAMPLED_SURVIVORS = 30_000
 _EXAMPLES_PER_SITE = 3
+_SEARCHED_STACKS = 4
+#: What shrinks below this share by a collection was garbage.
+_VANISHED_SHARE = 0.3
 
 
 def look_deep(
@@ -49,30 +54,43 @@ def look_deep(
     seconds). The search for holders takes about ``search_seconds`` at most.
     """
     frames = frozenset(row.frame for row in rows[:_LEADING_ROWS])
-    lengths = container_lengths()
+    followed = Followed()
     with newborn_window(nframe=nframe) as window:
         work_done = run()
-        collecting = collects_automatically()
-        if collecting:
-            gc.collect()
-        traces = window.read_traces()
+        survivors, vanished = _survivors(window)
         newborn = Newborn(newborn_objects())
-        window.unfreeze()
         types, examples = _sample(newborn, frames)
-        holdings = find_holdings(newborn, lengths, seconds=search_seconds * 0.6)
-        owners = _owners(examples, holdings, newborn, search_seconds * 0.4)
-        vanished: frozenset[Stack] = frozenset()
-        before = _by_stack(traces)
-        del examples, newborn
-        if not collecting:
-            gc.collect()
-            after = _by_stack(window.read_traces())
-            vanished = frozenset(
-                stack
-                for stack, (size, _) in before.items()
-                if after.get(stack, (0, 0))[0] < size * 0.3
-            )
-    return DeepLook(work_done, before, types, holdings, owners, vanished)
+        grown = followed.grown(newborn)
+    # Tracing is over, and with it the cost of every allocation of the search.
+    hidden = {id(followed.containers), id(newborn.objects), id(examples)}
+    hidden |= {id(kept) for kept in examples.values()}
+    holdings = describe_grown(grown, hidden, seconds=search_seconds * 0.6)
+    held = {stack for item in grown for stack in item.sites}
+    loose = {s: kept for s, kept in examples.items() if s not in held}
+    owners = _owners(loose, hidden, search_seconds * 0.4)
+    return DeepLook(work_done, survivors, types, holdings, owners, vanished)
+
+
+def _survivors(
+    window: Window,
+) -> tuple[dict[Stack, tuple[int, int]], frozenset[Stack]]:
+    """Return survivors by stack, and the stacks that only a collection freed.
+
+    Where the application collects by itself, garbage is no survivor; where it does
+    not, garbage stays, and is told from the rest by collecting at last.
+    """
+    if collects_automatically():
+        gc.collect()
+        return _by_stack(window.read_traces()), frozenset()
+    before = _by_stack(window.read_traces())
+    gc.collect()
+    after = _by_stack(window.read_traces())
+    gone = frozenset(
+        stack
+        for stack, (size, _) in before.items()
+        if after.get(stack, (0, 0))[0] < size * _VANISHED_SHARE
+    )
+    return before, gone
 
 
 def calls_wanted(rows: Sequence[GrowthRow]) -> int:
@@ -83,12 +101,7 @@ def calls_wanted(rows: Sequence[GrowthRow]) -> int:
 
 
 def _by_stack(traces: Traces) -> dict[Stack, tuple[int, int]]:
-    return {
-        stack: (size, count)
-        for stack, size, count in zip(
-            traces.stacks, traces.sizes_bytes, traces.counts, strict=True
-        )
-    }
+    return dict(traces.by_stack())
 
 
 def _sample(
@@ -104,8 +117,7 @@ def _sample(
         stack = stack_of(item)
         if stack is None or stack[0] not in frames:
             continue
-        name = "type" if issubclass(type(item), type) else type_name(item)
-        types.setdefault(stack, Counter())[name] += 1
+        types.setdefault(stack, Counter())[kind_of(item)] += 1
         kept = examples.setdefault(stack, [])
         if len(kept) < _EXAMPLES_PER_SITE:
             kept.append(item)
@@ -115,19 +127,13 @@ def _sample(
 
 
 def _owners(
-    examples: Mapping[Stack, list[object]],
-    holdings: Sequence[Holding],
-    newborn: Newborn,
-    seconds: float,
+    loose: Mapping[Stack, list[object]], hidden: set[int], seconds: float
 ) -> dict[Stack, Holding]:
-    """Search the path of what no growing container holds."""
-    held = {stack for holding in holdings for stack in holding.sites}
+    """Search the holders of what no growing container holds, of a few stacks."""
     found: dict[Stack, Holding] = {}
-    loose = [stack for stack in examples if stack not in held][:4]
-    for stack in loose:
-        owner = find_owner(
-            examples[stack], newborn, seconds=seconds / max(1, len(loose))
-        )
+    for stack in list(loose)[:_SEARCHED_STACKS]:
+        share = seconds / min(_SEARCHED_STACKS, len(loose))
+        owner = find_owner(loose[stack], hidden | {id(loose)}, seconds=share)
         if owner is not None:
             found[stack] = owner
     return found

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakguard._core.evidence import gather, stopped
 from leakguard._core.judge import Limits, Picture, is_enough, judge, picture_of
-from leakguard._core.observe import Checkpoint
+from leakguard._core.observe import Checkpoint, is_turnover
 from leakguard._core.records import Cost, LeakguardError
 from leakguard._core.suspects import Names, accuse, acquit_slowing, split_bounded
 from leakguard._readers.process import (
@@ -211,6 +211,7 @@ def _look(
         sites=traces.by_frame(),
         traced_bytes=traced,
         traces=traces.total_count,
+        python_blocks=counters.python_blocks,
         heap_bytes=counters.heap_bytes,
         rss_bytes=counters.rss_bytes,
         pause_seconds=clock() - begun,
@@ -244,7 +245,11 @@ def _conclude(
 ) -> Diagnosis:
     names = Names(sources.in_app, is_own, sources.function_at)
     per_call = subject.seconds / max(1, subject.calls)
-    rows = [row for row in picture.steady_rows if deep and not stopped(row, deep)]
+    rows = [
+        row
+        for row in picture.steady_rows
+        if deep and not stopped(row, deep) and not is_turnover(looks, row)
+    ]
     growths = gather(rows, deep, sources.in_app) if deep else ()
     guilty, bounded = split_bounded(
         growths, names, calls=picture.calls, seconds=subject.seconds

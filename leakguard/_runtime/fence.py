@@ -22,20 +22,25 @@ import tracemalloc
 from dataclasses import dataclass
 from functools import partial, wraps
 from itertools import chain, starmap
-from operator import ne
+from operator import attrgetter, ne
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from leakguard._core.records import Unknown
-from leakguard._readers.threads import Host, native
+from leakguard._readers.threads import (
+    Host,
+    allocating_call,
+    native,
+    paused_collector,
+)
 
 if TYPE_CHECKING:
     import _thread
     from collections.abc import Callable
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from typing_extensions import Self
 
-    from leakguard._readers.threads import Sight
+    from leakguard._readers.threads import Memo, Sight
 
 #: No thread may have come or gone for this long.
 QUIET_SECONDS: Final = 0.002
@@ -49,6 +54,7 @@ POLL_SECONDS: Final = 0.0005
 SETTLE_SECONDS: Final = 0.02
 
 _ONCE: Final[tuple[tuple[()]]] = ((),)
+_place = attrgetter("f_lasti")
 
 _HOST = Host()
 _clock = _HOST.clock
@@ -231,6 +237,7 @@ class Fence:
         if not before.alone and (reason := host.unsupported()):
             return reason
         starting, reason = True, "it was given no time"
+        memo: Memo = {}
         quiet_since = started_at = host.clock()
         while (now := host.clock()) - started_at < self._timeout_seconds:
             if held_by_other := _GATE.hold(hold):
@@ -242,10 +249,11 @@ class Fence:
                     return "a thread was started without threading.Thread"
                 if sight != before:
                     before, quiet_since = sight, host.clock()
-                noise = self._noise(sight, now - quiet_since)
-                if not noise and _fire(action, _GATE.flights, host.count, sight.count):
+                reason = self._noise(sight, now - quiet_since) or _fire(
+                    action, _GATE.flights, host, sight.count, memo
+                )
+                if reason is None:
                     return None
-                reason = noise or "threads keep coming and going"
             host.sleep(POLL_SECONDS)
         return reason
 
@@ -259,25 +267,44 @@ class Fence:
             return "a thread is ending"
         if quiet_seconds < self._quiet_seconds:
             return "threads keep coming and going"
-        if name := self._host.outside_gil():
-            return f"a thread is inside {name}(), which allocates without the GIL"
         return None
 
 
 def _fire(
     action: Callable[[], None],
     flights: set[object],
-    count: Callable[[], int],
-    expected: int,
-) -> bool:
-    """Run ``action`` unless a thread came or went; whether it ran.
+    host: Host,
+    count: int,
+    memo: Memo,
+) -> str | None:
+    """Run ``action`` if no thread is anywhere it must not be; else say where.
 
-    C iterators alone: no bytecode runs between the checks and the action, so no
-    other thread gets the GIL there.
+    First each thread's place in its code is judged, which takes a while. Then C
+    iterators alone see that all are still there and run the action: no bytecode in
+    between, so no other thread gets the GIL.
     """
-    starting = starmap(flights.__len__, _ONCE)
-    changed = map(ne, starmap(count, _ONCE), (expected,))
-    return not any(chain(starting, changed, starmap(action, _ONCE)))
+    frames: dict[int, FrameType] = {}
+    with paused_collector():
+        try:
+            frames = host.frames()
+            others = [f for ident, f in frames.items() if ident != _get_ident()]
+            places = [frame.f_lasti for frame in others]
+            for frame in others:
+                if name := allocating_call(frame, memo):
+                    return (
+                        f"a thread is inside {name}(), which allocates without the GIL"
+                    )
+            noises = chain(
+                starmap(flights.__len__, _ONCE),
+                map(ne, starmap(host.count, _ONCE), (count,)),
+                map(ne, starmap(host.frames, _ONCE), (frames,)),
+                map(ne, map(_place, others), places),
+            )
+            moved = any(chain(noises, starmap(action, _ONCE)))
+            return "threads keep running" if moved else None
+        finally:
+            frames.clear()  # our own frame is in there: a cycle
+            others = []
 
 
 def rest(seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from leakguard.cli.target import Target, explain, resolve
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from types import TracebackType
 
     from leakguard._core.records import Report
@@ -71,7 +73,10 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Diagnose the target, print the report and return 1 when it leaks."""
     path = output.destination(args.output) if args.output else None
-    with reserved_stdout(restore=not args.owns_process) as stdout:
+    with (
+        reserved_stdout(restore=not args.owns_process) as stdout,
+        _argv_of(args.target),
+    ):
         target = resolve(args.target)
         report = _diagnosed(target, args)
         if path is not None:
@@ -81,6 +86,17 @@ def run(args: argparse.Namespace) -> int:
         else:
             output.show(report, stdout, verbose=args.verbose)
     return int(output.is_leak(report))
+
+
+@contextlib.contextmanager
+def _argv_of(target: str) -> Iterator[None]:
+    """Hide our arguments from the target, which may read its own when imported."""
+    ours = sys.argv
+    sys.argv = [target]
+    try:
+        yield
+    finally:
+        sys.argv = ours
 
 
 def _diagnosed(target: Target, args: argparse.Namespace) -> Report:

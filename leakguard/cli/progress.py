@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import shutil
-import time
 from typing import TYPE_CHECKING, TextIO, final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
-
-
-_REDRAW_SECONDS = 0.1
 
 
 @final
 class ProgressLine:
-    """A line redrawn in place, at most ten times a second; erased at the end.
+    """A line redrawn in place, and erased at the end.
 
     In a pipe, a file or without a stream it writes nothing at all.
     """
 
-    def __init__(
-        self,
-        stream: TextIO | None,
-        label: str,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, stream: TextIO | None, label: str) -> None:
         """Remember where to draw; draws nothing yet."""
         self._stream = stream if stream is not None and stream.isatty() else None
         self._label = label
-        self._clock = clock
-        self._drawn_at = float("-inf")
         self._drawn_width = 0
 
     def __enter__(self) -> ProgressLine:
@@ -53,11 +40,7 @@ class ProgressLine:
             self._stream.flush()
 
     def __call__(self, text: str) -> None:
-        """Show ``text`` behind the label, unless the last one is just drawn."""
-        now = self._clock()
-        if self._stream is None or now - self._drawn_at < _REDRAW_SECONDS:
-            return
-        self._drawn_at = now
+        """Show ``text`` behind the label."""
         self._draw(f"{self._label}: {text}" if text else f"{self._label} …")
 
     def _draw(self, line: str) -> None:

@@ -148,6 +148,17 @@ def test_options_reach_the_diagnosis(diagnose: FakeDiagnose, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("diagnose")
+def test_the_target_does_not_see_our_arguments(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import sys\nassert sys.argv == ['app.py:work']\ndef work(): pass\n",
+        encoding="utf-8",
+    )
+    ours = sys.argv
+    assert cli.main(["diagnose", "app.py:work"]) == 0
+    assert sys.argv is ours
+
+
+@pytest.mark.usefixtures("diagnose")
 @pytest.mark.parametrize(
     ("name", "begins"),
     [("r.json", "{"), ("report", "{"), ("r.TXT", "NO LEAK"), ("r.md", "#")],
@@ -404,6 +415,24 @@ def test_stdout_comes_back_at_every_level() -> None:
     assert sorted(done.stderr.split("\n")) == ["", "C", "Python", "old object"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the shell closes descriptors")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_descriptors_are_no_trouble(closed: str, tmp_path: Path) -> None:
+    (tmp_path / "saved.json").write_text(DOCUMENT, encoding="utf-8")
+    (tmp_path / "fake.py").write_text(FAKED, encoding="utf-8")
+    command = f"{sys.executable} fake.py diagnose app.py:work --output r.json {closed}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env=os.environ | {"PYTHONPATH": SOURCE},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "r.json").read_text("utf-8"))
+
+
 def test_a_missing_stdout_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with reserved_stdout(restore=True) as stdout:
@@ -422,9 +451,8 @@ class Terminal(io.StringIO):
 
 
 def test_progress_is_drawn_in_place_and_erased() -> None:
-    terminal, ticks = Terminal(), iter([0.0, 0.05, 0.2])
-    with ProgressLine(terminal, "work", clock=lambda: next(ticks)) as progress:
-        progress("too soon")
+    terminal = Terminal()
+    with ProgressLine(terminal, "work") as progress:
         progress("7 calls")
     drawn = terminal.getvalue().split("\r")
     assert drawn == ["", "work ?", "work: 7 calls", " " * 13, ""]

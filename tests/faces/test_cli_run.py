@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import signal
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def test_a_program_sees_what_python_would_have_shown_it(arguments: list[str]) ->
     assert REPORTED in done.stderr
 
 
-def test_directories_and_archives_run(tmp_path: Path) -> None:
+def test_directories_and_archives_run() -> None:
     write("inner/__main__.py", "import sys, near\nprint(near.x, sys.path[0])")
     write("inner/near.py", "x = 5")
     with zipfile.ZipFile("inner.zip", "w") as archive:
@@ -134,7 +135,12 @@ def test_directories_and_archives_run(tmp_path: Path) -> None:
     for name in ("inner", "inner.zip"):
         done = run(name)
         assert done.stdout.split() == ["5", name], done.stderr
-    assert tmp_path.exists()
+
+
+def test_compiled_programs_run() -> None:
+    write("app.py", "print(__name__)")
+    py_compile.compile("app.py", "app.pyc")
+    assert run("app.pyc").stdout == "__main__\n"
 
 
 def test_our_options_end_where_the_program_begins() -> None:

@@ -1,8 +1,9 @@
 """A small web shop: three memory leaks, and one cache that only looks like a fourth.
 
 The leaks are those of many services: a listener that is never removed, a database
-connection that is never given back, and a cache without a bound. A comment that
-begins with ``leak:`` or ``innocent:`` stands above each line to be told apart.
+connection that is never given back, and a cache without a bound. The lines to be
+told apart have a comment above: ``leak:`` or ``innocent:``, and ``with it:`` where
+a leak keeps something more alive.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class EventBus:
 
     def on(self, listener: Callable[[str], None]) -> None:
         """Call ``listener`` at each event from now on."""
+        # with it: the list that all listeners stay in
         self.listeners.append(listener)
 
     def emit(self, event: str) -> None:
@@ -62,6 +64,7 @@ class Pool:
     def take(self) -> sqlite3.Connection:
         """Lend a connection until it is given back."""
         connection = self.free.pop() if self.free else self.connect()
+        # with it: the list that all connections stay in
         self.lent.append(connection)
         return connection
 
@@ -101,6 +104,7 @@ def home() -> str:
 @app.get("/product/<int:number>")
 def product(number: int) -> str:
     """Show a product; the page is kept under the full address it was asked by."""
+    # with it: the address, which is the key of the page
     address = request.full_path
     if address not in pages:
         others = [(number + step) % PRODUCTS for step in range(1, 9)]
@@ -115,29 +119,30 @@ def stock(number: int) -> dict[str, int]:
     """Tell how many pieces there are; the connection is not given back."""
     connection = pool.take()
     query = "select pieces from stock where number = ?"
+    # with it: what the connection remembers of its statements
     (pieces,) = connection.execute(query, (number,)).fetchone()
     return {"number": number, "pieces": pieces}
 
 
 @app.post("/order/<int:number>")
-def order(number: int) -> dict[str, bool]:
+def order(number: int) -> dict[str, int]:
     """Sell a product; the listener of this order is not removed when it is done."""
-    basket = request.get_json()
-    done: list[str] = []
-    # leak: the listener, and with it the basket it holds
-    bus.on(lambda event: done.append(f"{event}: {basket}") if not done else None)
+    # with it: the note
+    note = request.get_json()["note"]
+    # leak: the listener of each order, and with it the note it holds
+    bus.on(lambda event: print(f"{event}: {note}") if event == note else None)
     bus.emit(f"product {number} is sold")
-    return {"sold": bool(done)}
+    return {"sold": number}
 
 
-@functools.lru_cache(maxsize=1024)
-def price_tag(number: int, currency: str) -> str:
+@functools.lru_cache(maxsize=4096)
+def price_tag(number: int) -> str:
     """Return the price of a product as it stands on its tag."""
-    # innocent: the price tag, one of the 1024 that the cache keeps at most
-    return f"Product {number} costs {number * 19 % 400}.99 {currency}".ljust(400)
+    # innocent: the price tag, one of the 4096 that the cache keeps at most
+    return f"Product {number} costs {number * 19 % 400}.99 EUR.".ljust(400)
 
 
 @app.get("/price/<int:number>")
 def price(number: int) -> dict[str, str]:
     """Tell a price, from a cache that has a bound."""
-    return {"price": price_tag(number, request.args.get("currency", "EUR"))}
+    return {"price": price_tag(number)}

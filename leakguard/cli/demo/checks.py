@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from leakguard._core.records import Report, Site
 
-_MARK = re.compile(r"\s*# (leak|innocent): (.+)")
+_MARK = re.compile(r"\s*# (leak|innocent|with it): (.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Mark:
     """A line of the shop, and what its comment says it is."""
 
     line: int
-    leaks: bool
+    kind: str
     text: str
 
 
@@ -31,12 +31,12 @@ class Finding:
 
 
 def marks(source: str) -> tuple[Mark, ...]:
-    """Return the marked lines: those below a ``leak:`` or ``innocent:`` comment."""
+    """Return the lines below a ``leak:``, ``innocent:`` or ``with it:`` comment."""
     found = []
     for number, line in enumerate(source.splitlines(), start=1):
         match = _MARK.match(line)
         if match:
-            found.append(Mark(number + 1, match[1] == "leak", match[2]))
+            found.append(Mark(number + 1, match[1], match[2]))
     return tuple(found)
 
 
@@ -53,7 +53,9 @@ def compare(report: Report, source: Path) -> tuple[Finding, ...]:
         if _is_in(acquittal.site, source) and acquittal.site is not None
     }
     marked = marks(source.read_text("utf-8"))
-    findings = [_finding(mark, accused, acquitted) for mark in marked]
+    findings = [
+        _finding(mark, accused, acquitted) for mark in marked if mark.kind != "with it"
+    ]
     known = {mark.line for mark in marked}
     findings += [
         Finding(f"! line {line}: suspect {rank}, but it does not leak", as_told=False)
@@ -65,7 +67,7 @@ def compare(report: Report, source: Path) -> tuple[Finding, ...]:
 
 def _finding(mark: Mark, accused: dict[int, int], acquitted: dict[int, str]) -> Finding:
     rank, reason = accused.get(mark.line), acquitted.get(mark.line)
-    if mark.leaks:
+    if mark.kind == "leak":
         said = f"suspect {rank}" if rank is not None else "not found"
         right = rank is not None
     else:

@@ -83,11 +83,11 @@ class Visitor:
         self._visits += 1
         number = self._visits
         product = number % _PRODUCTS
-        basket = {"product": product, "pieces": 1, "note": f"order {number}"}
+        order = {"pieces": 1, "note": f"order {number}, please gift-wrap it"}
         self._ask("GET", "/")
         self._ask("GET", f"/product/{product}?from=mail-{number}")
         self._ask("GET", f"/stock/{product}")
-        self._ask("POST", f"/order/{product}", json.dumps(basket))
+        self._ask("POST", f"/order/{product}", json.dumps(order))
         self._ask("GET", f"/price/{number}")
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class Importer:
             try:
                 self.check(row)
                 self.imported += 1
-            except RowError as error:
+            except RowError as error:  # noqa: PERF203
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 self.messages.append(f"{last.name}: {error}")
 

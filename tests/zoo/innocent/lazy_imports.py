@@ -7,12 +7,13 @@ from types import ModuleType
 
 EXPECT = {"verdict": {"steady", "cache"}}
 
-MODULES = """
+NAMES = """
 csv configparser plistlib html.parser xml.etree.ElementTree xml.sax
 email.message email.parser mailbox mimetypes quopri zipfile tarfile gzip bz2
 lzma sqlite3 difflib pprint shlex fractions statistics decimal calendar gettext
 wave colorsys imaplib smtplib http.client http.cookies
-""".split()
+"""
+MODULES = NAMES.split()
 
 
 class Handlers:

@@ -7,7 +7,7 @@ from array import array
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["record", "measure"],
+    "sites": ["record", "measure", "step"],
     "owner": "RECORDER.channels",
     "pattern": None,
     "bytes_per_call": (1000, 1900),

@@ -11,7 +11,7 @@ import threading
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["submit", "renew", "lease", "step"],
+    "sites": ["submit", "renew", "step"],
     "owner": "BACKGROUND.locks",
     "pattern": "task",
     "bytes_per_call": (1000, 8000),

@@ -1,4 +1,4 @@
-"""An audit trail in memory: one entry per attempt, retries included, none written out."""
+"""An audit trail in memory: an entry per attempt, retries too, none written out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["attempt", "charge", "log"],
+    "sites": ["log", "charge", "step"],
     "owner": "GATEWAY.trail.entries",
     "pattern": None,
     "bytes_per_call": (300, 1500),
@@ -53,5 +53,5 @@ GATEWAY = Gateway()
 
 
 def step() -> bool:
-    account = f"{RANDOM.randrange(10**15):016}"
+    account = f"{RANDOM.randrange(10**15):016}"  # LEAK
     return GATEWAY.charge(account, RANDOM.randrange(100, 20_000))

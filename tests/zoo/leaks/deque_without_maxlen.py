@@ -1,4 +1,4 @@
-"""A latency window as a deque: ``maxlen`` was forgotten, the mean reads the last 100."""
+"""A latency window as a deque without ``maxlen``; the mean reads the last 100."""
 
 from __future__ import annotations
 

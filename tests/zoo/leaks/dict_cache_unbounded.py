@@ -7,7 +7,7 @@ import random
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["quote", "compute"],
+    "sites": ["quote", "compute", "step"],
     "owner": "PRICES._entries",
     "pattern": "unbounded-cache",
     "bytes_per_call": (500, 1600),
@@ -32,7 +32,7 @@ class PriceCache:
         digest = hashlib.pbkdf2_hmac(
             "sha256", sku.encode(), customer.encode(), 300 + revision % 7
         )
-        net = int.from_bytes(digest[:4], "big") / 1e6
+        net = int.from_bytes(digest[:4], "big") / 1e6  # LEAK
         return {"net": net, "gross": net * 1.19, "discount": net * 0.03}  # LEAK
 
 

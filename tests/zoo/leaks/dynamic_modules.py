@@ -7,7 +7,7 @@ import types
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["load", "run", "source_for"],
+    "sites": ["load", "run"],
     "owner": "sys.modules",
     "pattern": None,
     "bytes_per_call": (1500, 9000),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["subscribe", "__init__", "load_order"],
+    "sites": ["subscribe", "__init__", "load_order", "step"],
     "owner": "BUS._listeners",
     "pattern": "listener",
     "bytes_per_call": (900, 2500),

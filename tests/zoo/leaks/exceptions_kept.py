@@ -49,7 +49,7 @@ IMPORTER = Importer()
 
 def encode(batch: int) -> str:
     rows = [
-        {"sku": f"A{batch}-{n}", "quantity": n, "bin": n % 7}
+        {"sku": f"A{batch}-{n}", "quantity": n, "bin": n % 7}  # LEAK
         for n in range(60)
     ]
     if batch % 2:

@@ -1,4 +1,7 @@
-"""Request resources are entered on the application's ``ExitStack``, closed at shutdown."""
+"""Requests enter their resources on the application's ``ExitStack``.
+
+That one unwinds at shutdown only.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class Export:
         self.number = number
         self.stream = io.StringIO()  # LEAK
 
-    def __enter__(self) -> Export:
+    def __enter__(self) -> Export:  # noqa: PYI034
         return self
 
     def __exit__(self, *details: object) -> None:

@@ -8,7 +8,7 @@ from typing import IO
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["spool", "receive", "write"],
+    "sites": ["spool", "receive", "step"],
     "owner": "RECEIVER._open_files",
     "pattern": None,
     "bytes_per_call": (60, 1000),

@@ -6,7 +6,7 @@ import gc
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["append", "parse", "__init__", "leave", "enter"],
+    "sites": ["append", "parse", "__init__"],
     "owner": None,
     "pattern": "cycle",
     "bytes_per_call": (4000, 16000),
@@ -30,7 +30,7 @@ class Node:
 
 def parse(source: str) -> Node:
     root = node = Node("root")  # LEAK
-    for token in source.replace("<", " <").split():
+    for token in source.replace("<", " <").split():  # LEAK
         if token.startswith("</"):
             node = node.parent or root
         elif token.startswith("<"):

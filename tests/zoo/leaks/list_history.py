@@ -13,7 +13,7 @@ EXPECT = {
     "bytes_per_call": (250, 900),
 }
 
-WORDS = "alpha bravo charlie delta echo foxtrot golf hotel india juliet".split()
+WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")
 RANDOM = random.Random(5)
 
 

@@ -6,7 +6,7 @@ import logging
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["__init__", "connect"],
+    "sites": ["__init__", "connect", "poll"],
     "owner": "manager.loggerDict",
     "pattern": None,
     "bytes_per_call": (500, 2500),
@@ -25,7 +25,7 @@ class Device:
     def poll(self, tick: int) -> int:
         for n in range(len(self.registers)):
             self.registers[n] = (self.registers[n] * 31 + tick + n) & 0xFFFF
-        self.log.debug("polled at %d", tick)
+        self.log.debug("polled at %d", tick)  # LEAK
         return sum(self.registers)
 
 

@@ -9,7 +9,7 @@ import functools
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["__init__", "permissions", "handle"],
+    "sites": ["__init__", "permissions", "may", "handle"],
     "owner": "Session.permissions",
     "pattern": "unbounded-cache",
     "bytes_per_call": (1500, 5000),
@@ -31,7 +31,7 @@ class Session:
     @functools.cache  # noqa: B019
     def permissions(self, area: str) -> frozenset[str]:
         return frozenset(  # LEAK
-            f"{area}:{verb}"
+            f"{area}:{verb}"  # LEAK
             for role in self.roles
             for verb in ROLES[role]  # LEAK
         )

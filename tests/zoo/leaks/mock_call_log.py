@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["sign_up", "newsletter"],
+    "sites": ["sign_up", "newsletter", "step"],
     "owner": "mailer",
     "pattern": None,
     "bytes_per_call": (1200, 9000),

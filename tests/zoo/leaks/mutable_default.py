@@ -6,7 +6,7 @@ import random
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["validate", "problem"],
+    "sites": ["validate", "problem", "random_form"],
     "owner": "validate.__defaults__",
     "pattern": None,
     "bytes_per_call": (250, 1500),
@@ -27,7 +27,7 @@ def validate(form: dict[str, int], errors: list[dict] = []) -> list[dict]:  # no
 
 
 def random_form() -> dict[str, int]:
-    return {f"field{n}": RANDOM.randrange(-2, 100) for n in range(40)}
+    return {f"field{n}": RANDOM.randrange(-2, 100) for n in range(40)}  # LEAK
 
 
 def step() -> int:

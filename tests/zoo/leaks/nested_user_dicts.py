@@ -6,7 +6,7 @@ import random
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["preferences", "visit", "anonymous_user"],
+    "sites": ["preferences", "visit", "anonymous_user", "step"],
     "owner": "STORE.tenants",
     "pattern": None,
     "bytes_per_call": (400, 1500),
@@ -36,7 +36,9 @@ def anonymous_user() -> str:
 def visit(tenant: str, user: str) -> str:
     chosen = STORE.preferences(tenant, user)
     chosen["last_page"] = f"/p/{RANDOM.randrange(10_000)}"  # LEAK
-    styles = [f"--{key}-{n}: {value};" for n in range(80) for key, value in chosen.items()]
+    styles = [
+        f"--{key}-{n}: {value};" for n in range(80) for key, value in chosen.items()
+    ]
     return "".join(styles)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["remind", "on_shutdown", "ticket"],
+    "sites": ["remind", "on_shutdown", "ticket", "step"],
     "owner": "SCHEDULER.at_shutdown",
     "pattern": None,
     "bytes_per_call": (500, 2500),

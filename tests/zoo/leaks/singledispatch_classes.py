@@ -28,7 +28,7 @@ def _(row: dict) -> str:
 
 
 def row_type(report: int, columns: list[str]) -> type:
-    made = namedtuple(f"Row{report}", columns)  # LEAK
+    made = namedtuple(f"Row{report}", columns)  # noqa: PYI024  # LEAK
 
     @render.register(made)  # LEAK
     def _(row: tuple) -> str:  # LEAK

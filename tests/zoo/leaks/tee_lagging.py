@@ -18,7 +18,7 @@ EXPECT = {
 
 def readings(seed: int) -> Iterator[tuple[int, float, float]]:
     source = random.Random(seed)
-    for number in itertools.count():
+    for number in itertools.count():  # LEAK
         angle = source.random() * math.tau
         yield number, math.sin(angle), math.cos(angle)  # LEAK
 

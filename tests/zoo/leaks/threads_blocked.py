@@ -10,7 +10,7 @@ import threading
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["watch", "__init__", "receive", "_wait"],
+    "sites": ["watch", "__init__", "receive", "_wait", "step"],
     "owner": None,
     "pattern": "thread",
     "bytes_per_call": (40, 3000),

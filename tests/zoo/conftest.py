@@ -1,0 +1,8 @@
+"""Make the helpers beside the zoo's tests importable, as they are for ``score.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
