@@ -145,7 +145,7 @@ def show(title: str, budget: str, rows: Iterable[Row]) -> None:
             _amount(row.ours, row.unit),
             row.peer or "",
             "" if row.theirs is None else _amount(row.theirs, row.unit),
-            "" if row.ratio is None else f"{row.ratio:.3g}x",
+            "" if row.ratio is None else f"{_number(row.ratio)}x",
             row.budget,
             verdicts[row.met],
         )
@@ -158,9 +158,12 @@ def show(title: str, budget: str, rows: Iterable[Row]) -> None:
 def _amount(value: float, unit: str) -> str:
     from leakguard._core.units import format_bytes
 
-    if unit == "B":
-        return format_bytes(value)
-    return f"{value:,.0f} {unit}" if value == int(value) else f"{value:,.3g} {unit}"
+    return format_bytes(value) if unit == "B" else f"{_number(value)} {unit}"
+
+
+def _number(value: float) -> str:
+    whole = abs(value) >= 100 or value == int(value)
+    return f"{value:,.0f}" if whole else f"{value:.3g}"
 
 
 def main(name: str, budget: str, run: Callable[[bool], list[Row]]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ def run(quick: bool) -> list[Row]:  # noqa: FBT001 - every benchmark's signature
     rows = [at_most(f"in {_told(size)}", ours[size], "ms", 10) for size in sizes]
     growth = ours[sizes[2]] / ours[sizes[1]]
     rows.append(at_most("8 M against 4 M", growth, "x", 1.2))
+    traced = _milliseconds("leakguard, tracing", sizes[1])
+    rows.append(Row("in 4 M objects, with their blocks by line", traced, "ms"))
     compared = sizes[:1] if quick else sizes[:2]
     rows += [
         Row(f"in {_told(size)}", ours[size], "ms", peer, _milliseconds(peer, size))
@@ -73,6 +76,8 @@ def _prepared(tool: str) -> tuple[Callable[[], Any], int]:
     """Return the look, ready to be taken, and how often to take it."""
     if tool == "leakguard":
         return _newborn_look(), 7
+    if tool == "leakguard, tracing":
+        return _traced_look(), 7
     if tool.startswith("objgraph"):
         import objgraph
 
@@ -100,6 +105,15 @@ def _newborn_look() -> Callable[[], dict[str, int]]:
         return count_types(newborn_objects())
 
     return look
+
+
+def _traced_look() -> Callable[[], object]:
+    """Return the whole look of a window: objects by type and blocks by line."""
+    from leakguard._readers.tracing import read_traces
+
+    look = _newborn_look()
+    tracemalloc.start(1)
+    return lambda: (look(), read_traces().by_frame())
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         message = f"calls must be at least 1, not {calls}"
         raise LeakguardError(message)
     sources = SourceMap(app_root or _directory_of(work))
-    found = diagnose_work(
+    diagnosis = diagnose_work(
         work,
         sources,
         calls=calls,
@@ -70,8 +70,9 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         seconds=seconds,
         progress=progress,
     )
+    found = diagnosis.found
     return build_report(
-        "diagnose", found.verdict, found.suspects, found.acquitted, found.cost
+        "diagnose", found.verdict, found.suspects, found.acquitted, diagnosis.cost
     )
 
 

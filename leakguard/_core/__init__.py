@@ -1,1 +1,1 @@
-"""Pure decisions: records in, records out; no file, clock, thread, gc or tracemalloc."""
+"""Pure decisions: records in, records out; no file, clock, thread, gc, tracing."""

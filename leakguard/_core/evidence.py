@@ -11,12 +11,11 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from leakguard._core.records import Frame, Link, Stack
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from leakguard._core.observe import GrowthRow
+    from leakguard._core.records import Frame, Link, Stack
 
 #: A row whose blocks should have shown this often at depth, and did not, has stopped.
 _EXPECTED_AT_DEPTH = 8

@@ -8,6 +8,7 @@ since anything bounded must slow down as the stretch doubles.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -133,7 +134,7 @@ def _smoothed(rates: Sequence[float]) -> list[float]:
     """Average neighbours, so that one lumpy stretch does not speak alone."""
     if len(rates) < 2:
         return list(rates)
-    return [(a + b) / 2 for a, b in zip(rates, rates[1:], strict=False)]
+    return [(a + b) / 2 for a, b in itertools.pairwise(rates)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leakguard._core.evidence import Bound, Growth, Holding
     from leakguard._core.observe import GrowthRow
-    from leakguard._core.records import Frame, Stack
+    from leakguard._core.records import Frame, Stack, Verdict
 
 #: Suspects beyond this share of the growth are noise beside the leak.
 _NEGLIGIBLE_SHARE = 0.01
@@ -62,6 +62,26 @@ def accuse(
     )
 
 
+def accuse_native(verdict: Verdict) -> Suspect:
+    """Return the suspect for memory that no line of Python allocates."""
+    pattern, hint = match_pattern(Clues(is_native=True))
+    return Suspect(
+        rank=1,
+        fingerprint=fingerprint(None, None, pattern),
+        source="native",
+        site=None,
+        stack=(),
+        type=None,
+        owner=None,
+        growth_bytes_per_call=verdict.growth_bytes_per_call,
+        growth_count_per_call=None,
+        growth_bytes_per_second=verdict.growth_bytes_per_second,
+        confidence=verdict.confidence,
+        pattern=pattern,
+        hint=hint,
+    )
+
+
 def split_bounded(
     growths: Iterable[Growth], names: Names, *, calls: int, seconds: float
 ) -> tuple[list[Growth], list[Acquittal]]:
@@ -87,8 +107,8 @@ def acquit_slowing(rows: Iterable[GrowthRow], names: Names) -> tuple[Acquittal, 
     found = []
     for row in sorted(rows, key=lambda row: -row.size.grown)[:5]:
         reason = (
-            f"its growth slows down ({format_bytes(row.size.grown)} in the later half"
-            " of the calls): a warm-up, or a cache that fills"
+            f"its growth slows down ({format_bytes(row.size.grown)} over the later"
+            " half of the calls), as of a warm-up or a cache that fills"
         )
         site = site_of(row.frame, names)
         found.append(Acquittal(site, None, None, None, reason))

@@ -68,16 +68,16 @@ def is_unbounded_lru(holder: object) -> bool:
     """Return whether a holder is an ``lru_cache(maxsize=None)``."""
     return (
         is_a(holder, functools._lru_cache_wrapper)  # noqa: SLF001 - its only name
-        and holder.cache_info().maxsize is None  # type: ignore[attr-defined]
+        and holder.cache_info().maxsize is None
     )
 
 
 def _enforced(holder: object) -> Bound | None:
     if is_a(holder, functools._lru_cache_wrapper):  # noqa: SLF001 - its only name
-        limit = holder.cache_info().maxsize  # type: ignore[attr-defined]
+        limit = holder.cache_info().maxsize
         return None if limit is None else Bound("lru_cache maxsize", limit)
     if is_a(holder, deque):
-        limit = deque.maxlen.__get__(holder)  # type: ignore[attr-defined]
+        limit = deque.maxlen.__get__(holder)
         return None if limit is None else Bound("deque maxlen", limit)
     return None
 

@@ -18,11 +18,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leakguard._core.evidence import gather, stopped
-from leakguard._core.judge import Limits, Picture, is_enough, judge, picture_of
-from leakguard._core.observe import Checkpoint, is_turnover
+from leakguard._core.conclusion import Conclusion, conclude
+from leakguard._core.judge import Limits, Picture, is_enough, picture_of
+from leakguard._core.observe import Checkpoint
 from leakguard._core.records import Cost, LeakguardError
-from leakguard._core.suspects import Names, accuse, acquit_slowing, split_bounded
+from leakguard._core.suspects import Names
 from leakguard._readers.process import (
     available_bytes,
     collects_automatically,
@@ -34,11 +34,9 @@ from leakguard._runtime.depth import calls_wanted, look_deep
 from leakguard._runtime.window import newborn_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from leakguard._core.evidence import DeepLook
-    from leakguard._core.observe import GrowthRow
-    from leakguard._core.records import Acquittal, Suspect, Verdict
     from leakguard._readers.source import SourceMap
     from leakguard._runtime.window import Window
 
@@ -71,13 +69,10 @@ class WorkFailed(LeakguardError):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a diagnosis found, before it becomes a report."""
+    """What a diagnosis found and what it cost, before it becomes a report."""
 
-    verdict: Verdict
-    suspects: tuple[Suspect, ...]
-    acquitted: tuple[Acquittal, ...]
+    found: Conclusion
     cost: Cost
-    calls: int
 
 
 class Work:
@@ -159,7 +154,19 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
             tell("looking at who holds it")
             budget = max(1.0, seconds - (clock() - started))
             deep = _look_deep(subject, picture, nframe, budget, clock)
-        return _conclude(subject, picture, looks, deep, sources, clock() - started)
+    names = Names(sources.in_app, is_own, sources.function_at)
+    found = conclude(
+        looks,
+        picture,
+        deep,
+        names,
+        seconds=subject.seconds,
+        seconds_per_call=subject.seconds / max(1, subject.calls),
+        trim=_trimmed_bytes,
+    )
+    pause = max((look.pause_seconds for look in looks), default=None)
+    windows = len(looks) + (1 if deep else 0)
+    return Diagnosis(found, Cost(None, pause, windows, clock() - started))
 
 
 def _limits(calls: int | None, seconds: float) -> Limits:
@@ -233,47 +240,6 @@ def _look_deep(
         nframe=nframe or DEPTH_FRAMES,
         search_seconds=seconds * 0.5,
     )
-
-
-def _conclude(
-    subject: Work,
-    picture: Picture,
-    looks: Sequence[Checkpoint],
-    deep: DeepLook | None,
-    sources: SourceMap,
-    seconds: float,
-) -> Diagnosis:
-    names = Names(sources.in_app, is_own, sources.function_at)
-    per_call = subject.seconds / max(1, subject.calls)
-    rows = [
-        row
-        for row in picture.steady_rows
-        if deep and not stopped(row, deep) and not is_turnover(looks, row)
-    ]
-    growths = gather(rows, deep, sources.in_app) if deep else ()
-    guilty, bounded = split_bounded(
-        growths, names, calls=picture.calls, seconds=subject.seconds
-    )
-    suspects = accuse(guilty, names, seconds_per_call=per_call)
-    acquitted = (*bounded, *acquit_slowing(_worth_telling(picture), names))
-    trimmed = None
-    if not suspects and picture.resident and picture.resident.shape == "linear":
-        trimmed = _trimmed_bytes()
-    verdict = judge(
-        picture,
-        suspects,
-        acquitted,
-        trimmed_bytes=trimmed,
-        seconds_per_call=per_call,
-    )
-    pause = max((look.pause_seconds for look in looks), default=None)
-    cost = Cost(None, pause, len(looks) + (1 if deep else 0), seconds)
-    return Diagnosis(verdict, suspects, acquitted, cost, subject.calls)
-
-
-def _worth_telling(picture: Picture) -> list[GrowthRow]:
-    """Slowing sites large enough that a reader would ask about them."""
-    return [row for row in picture.slowing_rows if row.size.grown >= 16 * 1024]
 
 
 def _trimmed_bytes() -> int | None:

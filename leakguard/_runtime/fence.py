@@ -55,6 +55,7 @@ SETTLE_SECONDS: Final = 0.02
 
 _ONCE: Final[tuple[tuple[()]]] = ((),)
 _place = attrgetter("f_lasti")
+_MARK: Final = "_leakguard_gate"
 
 _HOST = Host()
 _clock = _HOST.clock
@@ -92,7 +93,7 @@ class _Gate:
         """In a forked child: the other threads, and all they held, are gone."""
         self.installing = _RLock()
         self.holds: dict[str, _Hold] = {}
-        self.flights: set[object] = set()
+        self.flights: dict[object, int] = {}
         self.seen_since.clear()
         me = _get_ident()
         for user in [user for user, ident in self.users.items() if ident != me]:
@@ -106,7 +107,7 @@ class _Gate:
                 os.register_at_fork(after_in_child=self.reset)
                 self.fork_hook = True
             if self.wrapper is None:
-                self.original = threading.Thread.start
+                self.original = _unwrapped(threading.Thread.start)
                 self.wrapper = self._gated(self.original)
                 threading.Thread.start = self.wrapper  # type: ignore[method-assign]
 
@@ -128,25 +129,29 @@ class _Gate:
         def start(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
             flight = object()
             try:
-                self._board(flight)
+                # Not twice, where a patch on top of ours keeps two wrappers alive.
+                if _get_ident() not in self.flights.values():
+                    self._board(flight)
                 original(*args, **kwargs)
             finally:
-                self.flights.discard(flight)
+                self.flights.pop(flight, None)
 
+        vars(start)[_MARK] = True
         return start
 
     def _board(self, flight: object) -> None:
-        patience_ends_at: float | None = None
+        me, patience_ends_at = _get_ident(), None
         while True:
-            self.flights.add(flight)
+            self.flights[flight] = me
             hold = self.holds.get("toggle")
-            if hold is None or hold.ident == _get_ident():
+            if hold is None or hold.ident == me:
                 return
             now = _clock()
-            patience_ends_at = patience_ends_at or now + PATIENCE_SECONDS
+            if patience_ends_at is None:
+                patience_ends_at = now + PATIENCE_SECONDS
             if now >= min(patience_ends_at, hold.expires_at):
                 return  # the toggle sees the flight, and waits or is refused
-            self.flights.discard(flight)
+            self.flights.pop(flight, None)
             _sleep(POLL_SECONDS)
 
     def hold(self, mine: _Hold) -> str | None:
@@ -170,6 +175,13 @@ class _Gate:
         known = self.seen_since
         self.seen_since = {tid: known.get(tid, now) for tid in strangers}
         return any(now - at < SETTLE_SECONDS for at in self.seen_since.values())
+
+
+def _unwrapped(start: Callable[..., None]) -> Callable[..., None]:
+    """Return what an old wrapper of ours wraps: somebody's patch had kept it."""
+    while _MARK in vars(start):
+        start = vars(start)["__wrapped__"]
+    return start
 
 
 _GATE = _Gate()
@@ -272,7 +284,7 @@ class Fence:
 
 def _fire(
     action: Callable[[], None],
-    flights: set[object],
+    flights: dict[object, int],
     host: Host,
     count: int,
     memo: Memo,

@@ -1,0 +1,83 @@
+"""From all the looks to the findings of a diagnosis: the last pure step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leakguard._core.evidence import NO_LOOK, gather, stopped
+from leakguard._core.judge import judge
+from leakguard._core.observe import is_turnover
+from leakguard._core.suspects import (
+    accuse,
+    accuse_native,
+    acquit_slowing,
+    split_bounded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from leakguard._core.evidence import DeepLook
+    from leakguard._core.judge import Picture
+    from leakguard._core.observe import Checkpoint, GrowthRow
+    from leakguard._core.records import Acquittal, Suspect, Verdict
+    from leakguard._core.suspects import Names
+
+#: Slowing growth below this over the later half is not worth a reader's time.
+_WORTH_TELLING_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What was found: the verdict, who is accused and who was acquitted."""
+
+    verdict: Verdict
+    suspects: tuple[Suspect, ...]
+    acquitted: tuple[Acquittal, ...]
+
+
+def conclude(  # noqa: PLR0913 - everything that was seen, once
+    looks: Sequence[Checkpoint],
+    picture: Picture,
+    deep: DeepLook | None,
+    names: Names,
+    *,
+    seconds: float,
+    seconds_per_call: float,
+    trim: Callable[[], int | None],
+) -> Conclusion:
+    """Return the findings of a diagnosis.
+
+    ``seconds`` is how long the work ran in all; ``trim`` asks the C library to give
+    free memory back and says how much came (called only when it would decide).
+    """
+    depth = deep or NO_LOOK
+    rows = [row for row in picture.steady_rows if _goes_on(row, looks, depth)]
+    guilty, bounded = split_bounded(
+        gather(rows, depth, names.in_app), names, calls=picture.calls, seconds=seconds
+    )
+    suspects = accuse(guilty, names, seconds_per_call=seconds_per_call)
+    acquitted = (*bounded, *acquit_slowing(_worth_telling(picture), names))
+    resident = picture.resident
+    asks = not suspects and resident is not None and resident.shape == "linear"
+    verdict = judge(
+        picture,
+        suspects,
+        acquitted,
+        trimmed_bytes=trim() if asks else None,
+        seconds_per_call=seconds_per_call,
+    )
+    if verdict.kind == "native-leak":
+        suspects = (accuse_native(verdict),)
+    return Conclusion(verdict, suspects, acquitted)
+
+
+def _goes_on(row: GrowthRow, looks: Sequence[Checkpoint], deep: DeepLook) -> bool:
+    return not stopped(row, deep) and not is_turnover(looks, row)
+
+
+def _worth_telling(picture: Picture) -> list[GrowthRow]:
+    """Return the slowing sites large enough that a reader would ask about them."""
+    rows = picture.slowing_rows
+    return [row for row in rows if row.size.grown >= _WORTH_TELLING_BYTES]

@@ -1,0 +1,63 @@
+"""Every test leaves the interpreter as it found it: leakguard is a guest there."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import threading
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: CPython 3.12 moves some hundred immortal objects there by itself.
+MOST_FROZEN_BY_ITSELF = 2_000
+#: How long a thread that a test has started may take to end behind it.
+THREAD_ENDS_SECONDS = 5.0
+
+
+def _state() -> dict[str, object]:
+    """Return what a profiler might change and forget. Cost: about 10 µs."""
+    return {
+        "tracemalloc": tracemalloc.is_tracing() and tracemalloc.get_traceback_limit(),
+        "gc.isenabled": gc.isenabled(),
+        "gc.get_threshold": gc.get_threshold(),
+        "gc.get_debug": gc.get_debug(),
+        "gc.callbacks": [
+            callback
+            for callback in gc.callbacks
+            # Hypothesis times collections, from its first test on.
+            if not str(getattr(callback, "__module__", "")).startswith("hypothesis")
+        ],
+        "a frozen heap": gc.get_freeze_count() > MOST_FROZEN_BY_ITSELF,
+        "Thread.start": threading.Thread.start,
+        "sys.getswitchinterval": sys.getswitchinterval(),
+        "sys.getprofile": sys.getprofile(),
+        "threading.getprofile": threading.getprofile(),
+        "sys.gettrace": sys.gettrace(),
+        "SIGUSR2": signal.getsignal(signal.SIGUSR2),
+        "SIGTERM": signal.getsignal(signal.SIGTERM),
+        "SIGINT": signal.getsignal(signal.SIGINT),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _interpreter_as_found() -> Iterator[None]:
+    before, threads = _state(), set(threading.enumerate())
+    yield
+    after = _state()
+    changed = {
+        name: f"{before[name]} became {after[name]}"
+        for name in before
+        if before[name] != after[name]
+    }
+    assert not changed, changed
+    born = [thread for thread in threading.enumerate() if thread not in threads]
+    for thread in born:
+        thread.join(THREAD_ENDS_SECONDS)
+    left = [thread.name for thread in born if thread.is_alive()]
+    assert not left, f"threads still run: {left}"
