@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakguard._core.records import LeakguardError
@@ -117,4 +117,4 @@ def _directory_of(work: Callable[..., Any]) -> str | None:
     file: str | None = getattr(code, "co_filename", None)
     if not file or file.startswith("<"):
         return None
-    return os.path.dirname(os.path.abspath(file))
+    return str(Path(file).absolute().parent)

@@ -21,6 +21,9 @@ Shape = Literal["linear", "decaying", "flat", "unclear"]
 #: A late rate below this share of the early one is slowing down; above it, steady.
 #: A power law n**0.5 has 0.45 between the stretches compared here, a leak 1.0.
 STEADY_SHARE = 0.7
+#: Growth over the last three quarters of the calls against that of the fifth before:
+#: 4 in proportion to the work, 2 to 8 in doublings, 1 when it follows the logarithm.
+STEPWISE_RATIO = 1.9
 #: Fewer points or calls than this decide nothing.
 MIN_POINTS = 5
 MIN_CALLS = 12
@@ -106,7 +109,7 @@ def _stepwise_shape(calls: Sequence[int], totals: Sequence[float]) -> Shape:
     if marks[1] - marks[0] <= 0 or marks[2] - marks[1] <= 0:
         return "decaying"
     ratio = (marks[2] - marks[1]) / (marks[1] - marks[0])
-    return "linear" if ratio > 1.9 else "decaying"
+    return "linear" if ratio > STEPWISE_RATIO else "decaying"
 
 
 def _index_near(calls: Sequence[int], share: float) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from leakguard._core.patterns import Clues, match_pattern
@@ -123,7 +122,7 @@ def fingerprint(site: Site | None, kind: str | None, pattern: str) -> str:
     """
     where = ("", "")
     if site is not None:
-        parts = PurePath(site.file.replace("\\", "/")).parts[-2:]
+        parts = site.file.replace("\\", "/").split("/")[-2:]
         where = ("/".join(parts), site.function or "")
     text = "\0".join((*where, kind or "", pattern))
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]

@@ -55,7 +55,7 @@ GROWN_SHARE_OF_AVAILABLE = 0.25
 WARM_UP_CALLS = 2
 
 
-class WorkFailed(LeakguardError):
+class WorkFailed(LeakguardError):  # noqa: N818 - it says what happened
     """The work under diagnosis raised; the original is the ``__cause__``.
 
     ``call`` is the number of the call, from 0.
