@@ -13,11 +13,11 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import time
 import tracemalloc
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from leakguard._core.records import LeakguardError, Unknown
@@ -114,11 +114,11 @@ class Window:
             self._timed(heap.unfreeze)
 
     def _timed(self, step: Callable[[], _T]) -> _T:
-        begun = time.perf_counter()
+        begun = perf_counter()
         try:
             return step()
         finally:
-            pause = time.perf_counter() - begun
+            pause = perf_counter() - begun
             self.longest_pause_seconds = max(self.longest_pause_seconds, pause)
 
     def _open(self, *, freeze: bool, trace: bool) -> None:
@@ -253,10 +253,10 @@ def _stop_ours() -> None:
 
 def _patiently(step: Callable[[], Answer], patience_seconds: float) -> Answer:
     """Try again until it is done, or out of time, or can never be done."""
-    give_up_at = time.monotonic() + patience_seconds
+    give_up_at = monotonic() + patience_seconds
     while isinstance(answer := step(), Unknown):
         hopeless = answer.reason.startswith("unsupported")
-        if hopeless or time.monotonic() >= give_up_at:
+        if hopeless or monotonic() >= give_up_at:
             break
         fence.rest(_REST_SECONDS)
     return answer

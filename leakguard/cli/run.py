@@ -25,6 +25,17 @@ _SIGNAL = "SIGUSR2" if hasattr(signal, "SIGUSR2") else "none"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``leakguard run``: its own come before the program."""
     parser.usage = "leakguard run [options] (prog.py | -m module) [arguments …]"
+    _add_when(parser)
+    _add_where(parser)
+    rest = argparse.REMAINDER
+    parser.add_argument(
+        "-m", dest="module", nargs=rest, help="run a module, as python -m does"
+    )
+    parser.add_argument("program", nargs=rest, help="the program and its arguments")
+
+
+def _add_when(parser: argparse.ArgumentParser) -> None:
+    """Declare when to look and to report."""
     add = parser.add_argument
     add(
         "--budget",
@@ -46,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"report on this signal as well, or none (default: {_SIGNAL})",
     )
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    """Declare what becomes of a report."""
+    add = parser.add_argument
     add(
         "--output",
         metavar="FILE",
@@ -63,9 +79,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="exit with 1 when a leak was found and the program ended with 0",
     )
-    rest = argparse.REMAINDER
-    add("-m", dest="module", nargs=rest, help="run a module, as python -m does")
-    add("program", nargs=rest, help="the program and its arguments")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -291,6 +291,17 @@ def test_a_removed_directory_and_odd_files_do_not_matter(
     assert "a\\x00b.py:1" in shown
 
 
+def test_source_that_cannot_be_read_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", locked)
+    shown = Diff((SiteRow(__file__, 1, 1, 1, 1, 1),), None, 1, 1).table()
+    assert "code" not in shown
+
+
 def test_the_public_names_are_these() -> None:
     assert leakguard.snapshot is snapshot
     assert leakguard.Snapshot is Snapshot

@@ -167,6 +167,13 @@ def test_the_sampled_census_estimates_the_full_one() -> None:
     assert abs(sampled_type_counts(10)[name] - len(kept)) < 5 * (60_000 * 10) ** 0.5
 
 
+def test_the_first_of_each_stretch_is_drawn_by_whom_one_likes() -> None:
+    asked: list[int] = []
+    counts = sampled_type_counts(97, lambda every: asked.append(every) or 0)  # type: ignore[func-returns-value]
+    assert set(asked) == {97}
+    assert all(count % 97 == 0 for count in counts.values())
+
+
 def test_a_sample_leaves_the_programs_random_numbers_alone() -> None:
     import random
 
