@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.NOTPARALLEL: # the targets share one environment; the zoo is parallel in itself
-.PHONY: help demo test matrix lint bench docs clean
+.NOTPARALLEL: # the targets share one environment; long tests are parallel in themselves
+.PHONY: help demo test lint bench docs clean
 
 help:
-	@echo "make demo    a leaking web application, found, explained and kept alive"
-	@echo "make test    unit tests with coverage, then the zoo, then other Pythons"
+	@echo "make demo    a leaking web shop, diagnosed while it runs"
+	@echo "make test    unit tests with coverage, then the zoo and other Pythons"
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
 	@echo "make bench   what leakguard costs, beside its peers"
 	@echo "make docs    the documentation, into site/"
@@ -36,8 +36,7 @@ test: $(VENV)/.ready
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='leakguard/_core/*,leakguard/_render/*'
-	$(BIN)/pytest -m "zoo and not soak" -n 2
-	$(BIN)/pytest -m matrix
+	$(BIN)/pytest -m "(zoo or matrix) and not soak" -n 2 --dist worksteal
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -45,7 +44,7 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy --strict leakguard
 
 bench: $(VENV)/.ready-bench
-	@set -e; for script in benchmarks/bench_*.py; do $(BIN)/python "$$script"; done
+	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

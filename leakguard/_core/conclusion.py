@@ -12,6 +12,7 @@ from leakguard._core.suspects import (
     accuse,
     accuse_native,
     acquit_slowing,
+    fastest_held,
     split_bounded,
 )
 
@@ -54,10 +55,16 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
     """
     depth = deep or NO_LOOK
     rows = [row for row in picture.steady_rows if _goes_on(row, looks, depth)]
+    growths = gather(rows, depth, names.in_app)
     guilty, bounded = split_bounded(
-        gather(rows, depth, names.in_app), names, calls=picture.calls, seconds=seconds
+        growths, names, calls=picture.calls, seconds=seconds
     )
-    suspects = accuse(guilty, names, seconds_per_call=seconds_per_call)
+    suspects = accuse(
+        guilty,
+        names,
+        held=fastest_held(growths),
+        seconds_per_call=seconds_per_call,
+    )
     acquitted = (*bounded, *acquit_slowing(_worth_telling(picture), names))
     resident = picture.resident
     asks = not suspects and resident is not None and resident.shape == "linear"

@@ -33,6 +33,7 @@ QUIET_CALLS, QUIET_SECONDS = 300, 3.0
 #: KB) are full by then. Smaller growth is watched longer.
 SURE: tuple[tuple[int, float, int], ...] = (
     (12_000, 2.5, 8 << 20),
+    (20_000, 6.0, 1 << 20),
     (3_000, 10.0, 8 << 20),
     (50_000, 4.0, 0),
 )

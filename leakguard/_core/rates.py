@@ -76,13 +76,13 @@ def _row(frame: Frame, bursts: Sequence[Burst]) -> GrowthRow:
 def _rate_law(lengths: Sequence[float], survivors: Sequence[float]) -> Law:
     line = fit_line(lengths, survivors)
     sure = line.slope > 0 and line.confidence >= LEAST_CONFIDENCE
-    shape = "linear" if sure else "flat"
     return Law(
-        "linear" if shape == "linear" else "flat",
+        "linear" if sure else "flat",
         line.slope,
         line.intercept,
         sum(survivors),
         line.confidence,
+        sum(1 for size in survivors if size > 0),
     )
 
 

@@ -37,6 +37,7 @@ class Names:
 
     in_app: Callable[[str], bool]
     is_own: Callable[[str], bool]
+    relative: Callable[[str], str]
     function_at: Callable[[str, int], str | None]
 
 
@@ -47,14 +48,19 @@ def site_of(frame: Frame, names: Names) -> Site:
 
 
 def accuse(
-    growths: Sequence[Growth], names: Names, *, seconds_per_call: float | None
+    growths: Sequence[Growth],
+    names: Names,
+    *,
+    held: float,
+    seconds_per_call: float | None,
 ) -> tuple[Suspect, ...]:
     """Return the growths that nothing bounds, as suspects in order of their rate.
 
+    ``held`` is the fastest growth that has a holder, guilty or not; see ``_counts``.
     ``seconds_per_call`` is ``None`` when the growths are per second, not per call.
     """
     total = sum(growth.size_per_call for growth in growths)
-    kept = [growth for growth in growths if _counts(growth, total)]
+    kept = [growth for growth in growths if _counts(growth, total, held)]
     return tuple(
         _suspect(rank, growth, names, seconds_per_call)
         for rank, growth in enumerate(kept, start=1)
@@ -66,7 +72,7 @@ def accuse_native(verdict: Verdict) -> Suspect:
     pattern, hint = match_pattern(Clues(is_native=True))
     return Suspect(
         rank=1,
-        fingerprint=fingerprint(None, None, pattern),
+        fingerprint=fingerprint("", None, None, pattern),
         source="native",
         site=None,
         stack=(),
@@ -114,26 +120,35 @@ def acquit_slowing(rows: Iterable[GrowthRow], names: Names) -> tuple[Acquittal, 
     return tuple(found)
 
 
-def fingerprint(site: Site | None, kind: str | None, pattern: str) -> str:
+def fingerprint(file: str, function: str | None, kind: str | None, pattern: str) -> str:
     """Return 12 hex digits that stay the same for the same bug everywhere.
 
-    Made of the file's last two path parts, function, type and pattern: no address,
-    index, line number, or directory of one machine.
+    ``file`` is relative to the application or its packages: no address, index, line
+    number, or directory of one machine goes in.
     """
-    where = ("", "")
-    if site is not None:
-        parts = site.file.replace("\\", "/").split("/")[-2:]
-        where = ("/".join(parts), site.function or "")
-    text = "\0".join((*where, kind or "", pattern))
+    text = "\0".join((file, function or "", kind or "", pattern))
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]
 
 
-def _counts(growth: Growth, total: float) -> bool:
+def fastest_held(growths: Iterable[Growth]) -> float:
+    """Return the highest rate among the growths whose holder is known."""
+    return max((g.size_per_call for g in growths if g.holding), default=0.0)
+
+
+def _counts(growth: Growth, total: float, held: float) -> bool:
+    """Return whether a growth stands for a leak of its own.
+
+    Blocks that are no object (a dict's keys, the links of an ``lru_cache``) belong to
+    objects allocated elsewhere, and tracemalloc may even show the line that had the
+    recycled block before. Beside faster growth with a holder they accuse nobody.
+    """
     if growth.size_per_call < _NEGLIGIBLE_SHARE * total:
         return False
     if growth.holding or growth.is_cycle:
         return True
     if growth.rises < _UNHELD_RISES:
+        return False
+    if not growth.types and growth.size_per_call < held:
         return False
     return (
         growth.size_per_call >= _UNHELD_BYTES_PER_CALL
@@ -171,9 +186,10 @@ def _suspect(
     site = site_of(growth.frame, names)
     holding = growth.holding
     owner = Owner(holding.path, holding.links) if holding else None
+    entries = holding.entry_types if holding else ()
     clues = Clues(
-        types=growth.types,
-        entry_types=holding.entry_types if holding else (),
+        types=(*entries, *growth.types),
+        entry_types=entries,
         holder_type=holding.type if holding else None,
         owner_path=owner.path if owner else None,
         function=site.function,
@@ -181,11 +197,13 @@ def _suspect(
         is_unbounded_lru=bool(holding and holding.unbounded_lru),
     )
     pattern, hint = match_pattern(clues)
-    kind = growth.types[0] if growth.types else None
+    kind = next(iter(clues.types), None)
     rate, by_call = growth.size_per_call, seconds_per_call is not None
     return Suspect(
         rank=rank,
-        fingerprint=fingerprint(site, kind, pattern),
+        fingerprint=fingerprint(
+            names.relative(site.file), site.function, kind, pattern
+        ),
         source="site",
         site=site,
         stack=_stack_lines(growth.stack, names),

@@ -12,11 +12,13 @@ import types
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 #: Shorter containers are no leak yet, and there are very many of them.
 SHORT = 8
+#: Readings of a container that another thread keeps changing.
+_ATTEMPTS = 3
 #: Instances of one type that are searched for dicts the collector ignores.
 _LOOKED_INTO = 2_000
 
@@ -81,24 +83,25 @@ def _newest_of_dict(item: dict[object, object]) -> Entries:
 
 
 def _newest_of_list(item: list[object]) -> Entries:
-    return ((part,) for part in list.__reversed__(item))
+    return zip(list.__reversed__(item))
 
 
 def _any_of_set(item: set[object]) -> Entries:
-    return ((part,) for part in set.__iter__(item))
+    return zip(set.__iter__(item))
 
 
 def _ends_of_deque(item: deque[object]) -> Entries:
-    """Both ends in turn: queues are filled at either."""
-    back, front = deque.__reversed__(item), deque.__iter__(item)
-    half = (len(item) + 1) // 2
-    pairs = islice(zip(back, front, strict=False), half)
-    return ((part,) for pair in pairs for part in pair)
+    """Give both ends in turn: queues are filled at either."""
+    return zip(
+        chain.from_iterable(
+            zip(deque.__reversed__(item), deque.__iter__(item), strict=False)
+        )
+    )
 
 
 def _newest_of_lru(item: object) -> Entries:
-    """Yield the wrapper's referents: newest results come last of its linked list."""
-    return ((part,) for part in reversed(gc.get_referents(item)))
+    """Give the wrapper's referents: newest results come last of its linked list."""
+    return zip(reversed(gc.get_referents(item)))
 
 
 Newest = Callable[..., Entries]
@@ -147,10 +150,18 @@ def _newest_for(kind: type) -> Newest | None:
     return None
 
 
-def newest_entries(item: object, most: int) -> Entries:
-    """Yield a container's entries from its newest end, as tuples of their parts.
+def newest_entries(item: object, most: int) -> list[tuple[object, ...]]:
+    """Return a container's entries from its newest end, as tuples of their parts.
 
     A dict gives (key, value) pairs; a set, which has no order, any of its members.
+    Read in one piece: another thread may be changing it, and all below is C code.
     """
     newest = _newest_for(type(item))
-    return islice(newest(item), most) if newest else iter(())
+    if newest is None:
+        return []
+    for _ in range(_ATTEMPTS):
+        try:
+            return list(islice(newest(item), most))
+        except RuntimeError:  # noqa: PERF203 - changed while it was read all the same
+            continue
+    return []

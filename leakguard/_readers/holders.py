@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
     from leakguard._core.records import Stack
 
-#: Newest entries of a holder, and objects below them, that are walked.
+#: Entries of a holder that are looked at (a set has no newest end), and those born
+#: in the window, and the objects below them, that are walked.
+_LOOKED_AT_ENTRIES = 20_000
 _WALKED_ENTRIES = 24
 _WALKED_OBJECTS = 4_000
 _KEPT_HOLDERS = 24
@@ -217,13 +219,15 @@ def _grown(holder: object, new_entries: int, newborn: Newborn) -> Grown:
     """Walk down from the newest entries among the newborn only."""
     kinds: Counter[str] = Counter()
     pending: deque[object] = deque()
-    try:
-        for entry in newest_entries(holder, _WALKED_ENTRIES):
-            parts = [part for part in entry if newborn.holds(part)]
-            kinds.update(map(kind_of, parts))
-            pending.extend(parts)
-    except RuntimeError:  # changed by another thread while we looked
-        pending.clear()
+    walked = 0
+    for entry in newest_entries(holder, _LOOKED_AT_ENTRIES):
+        # values before keys: what piles up is named after them
+        parts = [part for part in reversed(entry) if newborn.holds(part)]
+        kinds.update(map(kind_of, parts))
+        pending.extend(parts)
+        walked += bool(parts)
+        if walked >= _WALKED_ENTRIES:
+            break
     sites = _sites_below(pending, newborn)
     return Grown(holder, new_entries, sites, tuple(k for k, _ in kinds.most_common(6)))
 

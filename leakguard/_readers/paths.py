@@ -12,7 +12,7 @@ import gc
 import re
 import sys
 import types
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from leakguard._core.records import Link
@@ -27,7 +27,15 @@ _T = TypeVar("_T")
 #: Levels of referrers searched; real owners are rarely more than six hops away.
 MAX_DEPTH = 14
 #: Objects asked about in one pass over the heap: its cost grows with the targets.
-MAX_FRONTIER = 60
+MAX_FRONTIER = 80
+MAX_OF_ONE_TYPE = 12
+#: Whom to ask first; instances of other types come with the second group.
+_INTERESTING: tuple[tuple[type, ...], ...] = (
+    (dict, types.CellType),
+    (types.FunctionType,),
+    (list, tuple, set, deque),
+    (types.BuiltinFunctionType, types.MethodType, types.CoroutineType),
+)
 #: A key is shown when it looks like a program's own name and its dict is small
 #: enough to be a table of the program's; anything else may be a user's data.
 _NAME_LIKE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,30}\Z")
@@ -66,7 +74,7 @@ def climb(
             if _is_root(holder, modules):
                 return _chain(id(holder), parents, alive)
             found.append(holder)
-        frontier = sorted(found, key=_interest)[:MAX_FRONTIER]
+        frontier = _next_frontier(found)
         mine.add(id(found))
         del referrers
     return [target]
@@ -162,11 +170,26 @@ def _is_root(holder: object, modules: dict[int, str]) -> bool:
     return issubclass(type(holder), kinds) or id(holder) in modules
 
 
+def _next_frontier(found: list[object]) -> list[object]:
+    """Choose whom to ask about next: likely owners first, and of each type a few.
+
+    Thousands of bound methods of one set must not hide the one instance that owns it.
+    """
+    taken: Counter[type] = Counter()
+    chosen = []
+    for holder in sorted(found, key=_interest):
+        kind = type(holder)
+        if taken[kind] < MAX_OF_ONE_TYPE:
+            taken[kind] += 1
+            chosen.append(holder)
+    return chosen[:MAX_FRONTIER]
+
+
 def _interest(holder: object) -> int:
-    """Order the frontier: attribute dicts and instances before the crowd."""
-    if issubclass(type(holder), (dict, types.FunctionType, types.CellType)):
-        return 0
-    return 2 if issubclass(type(holder), (list, tuple, set, deque)) else 1
+    for interest, kinds in enumerate(_INTERESTING):
+        if issubclass(type(holder), kinds):
+            return interest
+    return 1
 
 
 def _child_among(holder: object, wanted: set[int]) -> int | None:

@@ -12,6 +12,8 @@ import sysconfig
 import tokenize
 from pathlib import Path
 
+from leakguard._core.suspects import Names
+
 #: Directory names that hold installed packages, whatever the layout around them.
 _PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 _OWN_DIRECTORY = str(Path(__file__).resolve().parent.parent) + os.sep
@@ -63,6 +65,20 @@ class SourceMap:
             if first <= line <= last and (best is None or last - first <= best[0]):
                 best = (last - first, name)
         return best[1] if best else None
+
+    def relative(self, file: str) -> str:
+        """Return a file's path below the application, its packages or the stdlib."""
+        for part in _PACKAGE_DIRECTORIES:
+            if f"/{part}/" in file:
+                return file.rsplit(f"/{part}/", 1)[1]
+        for root in (self._root, *self._libraries):
+            if root and file.startswith(root):
+                return file[len(root) :]
+        return "/".join(file.replace("\\", "/").split("/")[-2:])
+
+    def names(self) -> Names:
+        """Return what the pure layer may ask of sources."""
+        return Names(self.in_app, is_own, self.relative, self.function_at)
 
     def _belongs(self, file: str) -> bool:
         if file.startswith("<"):

@@ -176,13 +176,14 @@ def title(suspect: Suspect, cwd: str | None) -> str:
 
 
 def what(suspect: Suspect) -> str:
-    """Return what grows and how many of it, ``"2 dict objects per call"``."""
+    """Return what piles up, ``"dict objects, 2 blocks of memory per call"``."""
+    objects = f"{plain(suspect.type)} objects" if suspect.type else ""
     count = suspect.growth_count_per_call
     if count is None:
-        return f"{plain(suspect.type)} objects" if suspect.type else ""
+        return objects
     number = format_number(count)
-    name = f"{plain(suspect.type)} object" if suspect.type else "block"
-    return f"{number} {name}{'' if number == '1' else 's'} per call"
+    blocks = f"{number} block{'' if number == '1' else 's'} of memory per call"
+    return f"{objects}, {blocks}" if objects else blocks
 
 
 def pattern(suspect: Suspect) -> str:

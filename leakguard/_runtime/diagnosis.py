@@ -22,14 +22,12 @@ from leakguard._core.conclusion import Conclusion, conclude
 from leakguard._core.judge import Limits, Picture, is_enough, picture_of
 from leakguard._core.observe import Checkpoint
 from leakguard._core.records import Cost, LeakguardError
-from leakguard._core.suspects import Names
 from leakguard._readers.process import (
     available_bytes,
     collects_automatically,
     read_counters,
     trim_heap,
 )
-from leakguard._readers.source import is_own
 from leakguard._runtime.depth import calls_wanted, look_deep
 from leakguard._runtime.window import newborn_window
 
@@ -48,6 +46,9 @@ MOST_SECONDS_BETWEEN_LOOKS = 2.0
 DEPTH_SHARE = 0.25
 #: Frames per trace at depth: enough to reach the application under a framework.
 DEPTH_FRAMES = 48
+#: The search for holders gets this long even when the time is up: without it
+#: nothing can be acquitted.
+LEAST_SEARCH_SECONDS = 4.0
 #: Most memory the work may leak while it is watched, and share of what is free.
 MOST_GROWN_BYTES = 256 * 1024 * 1024
 GROWN_SHARE_OF_AVAILABLE = 0.25
@@ -154,12 +155,11 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
             tell("looking at who holds it")
             budget = max(1.0, seconds - (clock() - started))
             deep = _look_deep(subject, picture, nframe, budget, clock)
-    names = Names(sources.in_app, is_own, sources.function_at)
     found = conclude(
         looks,
         picture,
         deep,
-        names,
+        sources.names(),
         seconds=subject.seconds,
         seconds_per_call=subject.seconds / max(1, subject.calls),
         trim=_trimmed_bytes,
@@ -238,7 +238,7 @@ def _look_deep(
         lambda: subject.run(goal, until),
         picture.rows,
         nframe=nframe or DEPTH_FRAMES,
-        search_seconds=seconds * 0.5,
+        search_seconds=max(LEAST_SEARCH_SECONDS, seconds * 0.5),
     )
 
 
@@ -252,7 +252,8 @@ def _trimmed_bytes() -> int | None:
 
 def _progress_line(picture: Picture, seconds: float) -> str:
     growing = len(picture.steady_rows)
-    found = f", {growing} lines growing" if growing else ""
+    lines = "line" if growing == 1 else "lines"
+    found = f", {growing} {lines} growing" if growing else ""
     return f"{picture.calls} calls in {seconds:.0f} s{found}"
 
 

@@ -18,9 +18,9 @@ from leakguard._core.evidence import NO_LOOK, gather
 from leakguard._core.judge import acquitted_verdict
 from leakguard._core.rates import Burst, Total, judge_run, rate_rows
 from leakguard._core.records import Cost
-from leakguard._core.suspects import Names, accuse, split_bounded
+from leakguard._core.suspects import accuse, fastest_held, split_bounded
 from leakguard._readers.process import collects_automatically, read_counters
-from leakguard._readers.source import SourceMap, is_own
+from leakguard._readers.source import SourceMap
 from leakguard._runtime.depth import look_deep
 from leakguard._runtime.reporting import build_report
 from leakguard._runtime.window import newborn_window
@@ -96,13 +96,15 @@ class Sampler:
     def report(self) -> Report:
         """Return what is known now. Reads sources; takes some milliseconds."""
         sources = SourceMap(self._app_root)
-        names = Names(sources.in_app, is_own, sources.function_at)
+        names = sources.names()
         bursts, totals, deep = self._bursts, self._totals, self._deep
         rows = rate_rows(bursts)
         growths = gather(rows, deep or NO_LOOK, sources.in_app)
         seconds = self._clock() - self._started_at
         guilty, acquitted = split_bounded(growths, names, calls=0, seconds=seconds)
-        suspects = accuse(guilty, names, seconds_per_call=None)
+        suspects = accuse(
+            guilty, names, held=fastest_held(growths), seconds_per_call=None
+        )
         verdict = judge_run(bursts, totals, suspects)
         if verdict.kind != "leak":
             suspects = ()

@@ -81,7 +81,7 @@ def test_taking_snapshots_is_not_growth() -> None:
 
 def test_a_tracing_of_the_users_is_used_as_it_is() -> None:
     tracemalloc.start(3)
-    kept = Row()
+    kept = [Row()]
     assert snapshot().nframe == 3
     assert snapshot(nframe=10).nframe == 3
     shallow = snapshot(nframe=1)

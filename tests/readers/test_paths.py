@@ -33,6 +33,10 @@ def _never(*_: object, **__: object) -> NoReturn:
     raise AssertionError
 
 
+def _climb(target: object) -> list[object]:
+    return climb(target, hidden=set(), out_of_time=lambda: False)
+
+
 class Lazy:
     """A proxy as lazy objects are: whatever it is asked, it would compute."""
 
@@ -135,7 +139,7 @@ SHOP = """
         ("cached", "shop.cached"),
         ("cached(1)", "shop.cached[…]"),
         ("Registry.answer", "shop.Registry.answer"),
-        ("partial.args[0]", "shop.partial→[…]"),
+        ("partial.args[0]", "shop.partial.args[…]"),
         ("table['plain']", "shop.table['plain']"),
     ],
 )
@@ -218,10 +222,7 @@ def test_what_is_no_longer_there_leaves_no_name() -> None:
 
 
 def test_no_way_up_leaves_the_object_alone() -> None:
-    def lonely() -> list[object]:
-        return climb([], hidden=set(), out_of_time=lambda: False)
-
-    assert lonely() == [[]]
+    assert _climb([]) == [[]]
 
 
 def test_no_time_leaves_the_object_alone(program: Program) -> None:
@@ -243,27 +244,31 @@ def test_a_chain_longer_than_the_search_is_given_up(program: Program) -> None:
         for _ in range(40):
             last.append([])
             last = last[0]
-        holder = [last]
-        del holder
-        bottom = root.__class__
     """)
     deepest = vars(shop).pop("last")
-    assert climb(deepest, hidden=set(), out_of_time=lambda: False) == [deepest]
+    assert _climb(deepest) == [deepest]
 
 
-def test_our_own_frames_are_no_holders(program: Program, tmp_path: Path) -> None:
-    code = compile("def f(kept):\n    yield kept", "leakguard.py", "exec")
-    own = code.replace(co_filename=paths.__file__)
-    namespace: dict[str, Callable[[object], object]] = {}
-    exec(own, namespace)
-    function = namespace["f"]
-    function.__code__ = function.__code__.replace(co_filename=paths.__file__)  # type: ignore[attr-defined]
-    shop = program("kept = {}")
-    generator = function(shop.kept)
-    next(generator)  # type: ignore[call-overload]
-    assert tmp_path.exists()
-    found = climb(shop.kept, hidden=set(), out_of_time=lambda: False)
-    assert describe(found)[0] == "shop.kept"
+def test_our_own_frames_are_no_holders(program: Program) -> None:
+    shop = program("""
+        import sys
+
+        class Shelf:
+            pass
+
+        def look(kept):
+            return sys._getframe()
+
+        shelf = Shelf()
+        shelf.kept = {}
+    """)
+    # The frame of a call is one step from the dict, the module is two or three.
+    frame = shop.look(shop.shelf.kept)
+    assert describe(_climb(shop.shelf.kept))[0] == "look() frame.kept"
+    shop.look.__code__ = shop.look.__code__.replace(co_filename=paths.__file__)
+    frame = shop.look(shop.shelf.kept)
+    assert frame.f_locals["kept"] is shop.shelf.kept
+    assert describe(_climb(shop.shelf.kept))[0] == "shop.shelf.kept"
 
 
 def test_no_code_of_a_proxy_runs_on_the_way(program: Program, chain_to: Chain) -> None:
@@ -315,7 +320,7 @@ def test_a_lazy_module_stays_unloaded(
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "heavy", module)
     loader.exec_module(module)
-    climb([], hidden=set(), out_of_time=lambda: False)
+    _climb([])
     describe([{}, []])
     assert type(module) is not ModuleType, "it has been loaded"
 

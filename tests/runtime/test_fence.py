@@ -577,6 +577,13 @@ def _impatient() -> dict[str, object]:
     return {**(Fence.__init__.__kwdefaults__ or {}), "timeout_seconds": 0.001}
 
 
+def test_a_rest_is_a_native_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(fence, "_sleep", slept.append)
+    fence.rest(0.5)
+    assert slept == [0.5]
+
+
 # In processes of their own
 
 
@@ -633,6 +640,18 @@ def test_a_forked_child_is_free_of_the_other_threads_toggle(
 ) -> None:
     done = _run(FORK.format(entered, restored))
     assert done.returncode == 0, done.stderr
+
+
+def test_a_reset_forgets_all_that_other_threads_held() -> None:
+    gone = object()
+    with Fence():
+        fence._GATE.enter(gone)
+        fence._GATE.users[gone] = -1
+        fence._GATE.flights[gone] = -1
+        fence._GATE.reset()
+        assert gone not in fence._GATE.users
+        assert not fence._GATE.flights
+        assert threading.Thread.start is not ORIGINAL, "our own fence still stands"
 
 
 SUBINTERPRETER = """

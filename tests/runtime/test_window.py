@@ -437,6 +437,21 @@ def test_a_forked_child_has_no_window() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_window_can_be_abandoned_under_way() -> None:
+    with newborn_window() as view:
+        window._STATE.abandon()  # as in the child: nobody else is there
+        assert not tracemalloc.is_tracing()
+        assert not view.frozen
+    assert view.read_traces().total_count == 0
+
+
+@pytest.mark.usefixtures("_application_traces")
+def test_an_abandoned_window_leaves_the_applications_tracing() -> None:
+    with newborn_window():
+        window._STATE.abandon()
+        assert tracemalloc.is_tracing()
+
+
 @pytest.mark.usefixtures("rests")
 def test_a_forked_child_owes_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as noisy:

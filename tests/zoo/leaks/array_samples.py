@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["record", "measure", "step"],
     "owner": "RECORDER.channels",
     "pattern": None,
-    "bytes_per_call": (1000, 1900),
+    "bytes_per_call": (770, 2300),
 }
 
 

@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["submit", "renew", "step"],
     "owner": "BACKGROUND.locks",
     "pattern": "task",
-    "bytes_per_call": (1000, 8000),
+    "bytes_per_call": (2200, 7900),
 }
 
 

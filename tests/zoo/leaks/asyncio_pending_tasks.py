@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["handle", "watch_typing", "spawn", "__init__"],
     "owner": "SERVER._background",
     "pattern": "task",
-    "bytes_per_call": (1000, 5000),
+    "bytes_per_call": (1300, 5000),
 }
 
 

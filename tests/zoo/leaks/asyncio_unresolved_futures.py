@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["send", "call", "notify"],
     "owner": "CLIENT._pending",
     "pattern": None,
-    "bytes_per_call": (600, 3000),
+    "bytes_per_call": (120, 470),
 }
 
 HEADER = struct.Struct("!IQ")

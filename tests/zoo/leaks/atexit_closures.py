@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["create", "write", "__init__", "draft", "step"],
     "owner": None,
     "pattern": None,
-    "bytes_per_call": (2500, 8000),
+    "bytes_per_call": (2000, 5900),
 }
 
 PARAGRAPH = "A workspace holds drafts until they are published or thrown away. " * 12

@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["log", "charge", "step"],
     "owner": "GATEWAY.trail.entries",
     "pattern": None,
-    "bytes_per_call": (300, 1500),
+    "bytes_per_call": (140, 430),
 }
 
 RANDOM = random.Random(88)

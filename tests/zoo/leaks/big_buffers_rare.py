@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["export", "__init__", "finish"],
     "owner": "JOBS.finished",
     "pattern": None,
-    "bytes_per_call": (1200, 1600),
+    "bytes_per_call": (1100, 1500),
 }
 
 RANDOM = random.Random(31)

@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["connect", "handle", "build_request"],
     "owner": "request_finished.receivers",
     "pattern": "listener",
-    "bytes_per_call": (700, 2500),
+    "bytes_per_call": (510, 1700),
 }
 
 _ids = count()

@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["attach", "__init__", "redraw", "show"],
     "owner": "MODEL.observers",
     "pattern": "listener",
-    "bytes_per_call": (3000, 12000),
+    "bytes_per_call": (2100, 6100),
 }
 
 

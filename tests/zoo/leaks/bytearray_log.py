@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["record", "exchange"],
     "owner": "RECORDER.tape",
     "pattern": None,
-    "bytes_per_call": (400, 1300),
+    "bytes_per_call": (550, 1700),
 }
 
 FRAME = struct.Struct("!BIH")

@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["call_later", "handle", "__init__"],
     "owner": "CLOCK._heap",
     "pattern": None,
-    "bytes_per_call": (400, 1500),
+    "bytes_per_call": (230, 910),
 }
 
 

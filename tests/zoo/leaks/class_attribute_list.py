@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["add", "shop", "__init__"],
     "owner": "Basket.items",
     "pattern": None,
-    "bytes_per_call": (400, 1800),
+    "bytes_per_call": (440, 1600),
 }
 
 RANDOM = random.Random(64)

@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["build_form", "register", "fields_for"],
     "owner": "FORMS",
     "pattern": "class",
-    "bytes_per_call": (1200, 7000),
+    "bytes_per_call": (2000, 6000),
 }
 
 RANDOM = random.Random(8)

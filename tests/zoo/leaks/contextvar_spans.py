@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["start_span", "__init__", "lookup", "set_attribute", "step"],
     "owner": None,
     "pattern": None,
-    "bytes_per_call": (300, 1500),
+    "bytes_per_call": (190, 760),
 }
 
 

@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["override", "render"],
     "owner": None,
     "pattern": None,
-    "bytes_per_call": (500, 1700),
+    "bytes_per_call": (190, 620),
 }
 
 Settings = dict[str, str]

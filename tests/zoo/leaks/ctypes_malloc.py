@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["duplicate", "encode"],
     "owner": None,
     "pattern": "native",
-    "bytes_per_call": (4000, 5000),
+    "bytes_per_call": (3500, 5000),
 }
 
 libc = ctypes.CDLL(None)

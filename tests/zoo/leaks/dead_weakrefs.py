@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["add", "build", "__init__"],
     "owner": "WINDOW._children",
     "pattern": None,
-    "bytes_per_call": (600, 1600),
+    "bytes_per_call": (490, 1500),
 }
 
 

@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["allowed", "__init__", "client_address", "step"],
     "owner": "LIMITER._buckets",
     "pattern": None,
-    "bytes_per_call": (250, 800),
+    "bytes_per_call": (94, 460),
 }
 
 RANDOM = random.Random(14)

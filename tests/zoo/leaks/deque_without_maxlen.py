@@ -11,7 +11,7 @@ EXPECT = {
     "sites": ["observe", "call_backend", "__init__"],
     "owner": "MONITOR.window",
     "pattern": None,
-    "bytes_per_call": (80, 300),
+    "bytes_per_call": (48, 140),
 }
 
 RANDOM = random.Random(6)

@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["quote", "compute", "step"],
     "owner": "PRICES._entries",
     "pattern": "unbounded-cache",
-    "bytes_per_call": (500, 1600),
+    "bytes_per_call": (290, 970),
 }
 
 

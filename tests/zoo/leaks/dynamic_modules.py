@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["load", "run"],
     "owner": "sys.modules",
     "pattern": None,
-    "bytes_per_call": (1500, 9000),
+    "bytes_per_call": (1000, 5100),
 }
 
 TEMPLATE = """

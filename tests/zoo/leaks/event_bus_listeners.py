@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["subscribe", "__init__", "load_order", "step"],
     "owner": "BUS._listeners",
     "pattern": "listener",
-    "bytes_per_call": (900, 2500),
+    "bytes_per_call": (690, 2500),
 }
 
 

@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["decode", "run_batch", "check_row", "encode"],
     "owner": "IMPORTER.failures",
     "pattern": "traceback",
-    "bytes_per_call": (4000, 30000),
+    "bytes_per_call": (13000, 43000),
 }
 
 

@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["submit", "shrink", "flush"],
     "owner": "THUMBNAILER.futures",
     "pattern": None,
-    "bytes_per_call": (3000, 14000),
+    "bytes_per_call": (5600, 17000),
 }
 
 

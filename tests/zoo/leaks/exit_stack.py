@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["export", "__init__", "write"],
     "owner": "APP.stack",
     "pattern": None,
-    "bytes_per_call": (1000, 9000),
+    "bytes_per_call": (1400, 9300),
 }
 
 

@@ -11,7 +11,7 @@ EXPECT = {
     "sites": ["spool", "receive", "step"],
     "owner": "RECEIVER._open_files",
     "pattern": None,
-    "bytes_per_call": (60, 1000),
+    "bytes_per_call": (70, 400),
 }
 
 

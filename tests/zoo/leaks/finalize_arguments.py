@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["stage", "load_rows", "serve"],
     "owner": None,
     "pattern": None,
-    "bytes_per_call": (1200, 9000),
+    "bytes_per_call": (1100, 3300),
 }
 
 

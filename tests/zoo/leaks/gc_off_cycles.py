@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["append", "parse", "__init__"],
     "owner": None,
     "pattern": "cycle",
-    "bytes_per_call": (4000, 16000),
+    "bytes_per_call": (3400, 12000),
 }
 
 gc.disable()

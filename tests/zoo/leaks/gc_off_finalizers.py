@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["__init__", "open_stream", "attach"],
     "owner": None,
     "pattern": "cycle",
-    "bytes_per_call": (4000, 9000),
+    "bytes_per_call": (2600, 7700),
 }
 
 gc.disable()

@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["intern", "parse", "document"],
     "owner": "PARSER._strings",
     "pattern": None,
-    "bytes_per_call": (900, 3500),
+    "bytes_per_call": (360, 1300),
 }
 
 RANDOM = random.Random(1)

@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["compiled", "greet"],
     "owner": "MAILER._compiled",
     "pattern": "unbounded-cache",
-    "bytes_per_call": (4000, 40000),
+    "bytes_per_call": (3000, 9800),
     "needs": "jinja2",
 }
 

@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["compile_rule", "remember", "source_of"],
     "owner": "linecache.cache",
     "pattern": None,
-    "bytes_per_call": (500, 2500),
+    "bytes_per_call": (400, 1200),
 }
 
 _numbers = count()

@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["push", "apply", "__init__"],
     "owner": "DOCUMENT.undo",
     "pattern": None,
-    "bytes_per_call": (200, 700),
+    "bytes_per_call": (110, 320),
 }
 
 RANDOM = random.Random(9)

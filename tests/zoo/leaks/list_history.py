@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["post", "compose"],
     "owner": "ROOM.history",
     "pattern": None,
-    "bytes_per_call": (250, 900),
+    "bytes_per_call": (180, 630),
 }
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")

@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["__init__", "connect", "poll"],
     "owner": "manager.loggerDict",
     "pattern": None,
-    "bytes_per_call": (500, 2500),
+    "bytes_per_call": (340, 1100),
 }
 
 log = logging.getLogger("zoo.devices")

@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["configure", "__init__"],
     "owner": None,
     "pattern": "handler",
-    "bytes_per_call": (900, 4000),
+    "bytes_per_call": (560, 2000),
 }
 
 log = logging.getLogger("zoo.jobs")

@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["normalise", "typed_query", "search"],
     "owner": "normalise",
     "pattern": "unbounded-cache",
-    "bytes_per_call": (300, 1200),
+    "bytes_per_call": (210, 710),
 }
 
 RANDOM = random.Random(3)

@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["wrapper", "shipping_rates"],
     "owner": None,
     "pattern": "unbounded-cache",
-    "bytes_per_call": (500, 2500),
+    "bytes_per_call": (270, 840),
 }
 
 

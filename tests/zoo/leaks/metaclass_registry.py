@@ -7,7 +7,7 @@ EXPECT = {
     "sites": ["__new__", "make_filter"],
     "owner": "PluginMeta.registry",
     "pattern": "class",
-    "bytes_per_call": (1200, 6000),
+    "bytes_per_call": (1200, 4400),
 }
 
 

@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["labels", "__init__", "random_url", "serve"],
     "owner": "REQUESTS._children",
     "pattern": None,
-    "bytes_per_call": (300, 1500),
+    "bytes_per_call": (160, 610),
 }
 
 RANDOM = random.Random(55)

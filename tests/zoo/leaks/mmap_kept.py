@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["allocate", "scale"],
     "owner": "SHELF._maps",
     "pattern": None,
-    "bytes_per_call": (20, 9000),
+    "bytes_per_call": (5, 5000),
 }
 
 

@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["sign_up", "newsletter", "step"],
     "owner": "mailer",
     "pattern": None,
-    "bytes_per_call": (1200, 9000),
+    "bytes_per_call": (1000, 4400),
 }
 
 mailer = Mock()

@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["validate", "problem", "random_form"],
     "owner": "validate.__defaults__",
     "pattern": None,
-    "bytes_per_call": (250, 1500),
+    "bytes_per_call": (140, 480),
 }
 
 RANDOM = random.Random(100)

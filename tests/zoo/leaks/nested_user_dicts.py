@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["preferences", "visit", "anonymous_user", "step"],
     "owner": "STORE.tenants",
     "pattern": None,
-    "bytes_per_call": (400, 1500),
+    "bytes_per_call": (180, 670),
 }
 
 RANDOM = random.Random(71)

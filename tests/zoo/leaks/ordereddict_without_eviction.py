@@ -15,7 +15,7 @@ EXPECT = {
     "sites": ["get", "thumbnail"],
     "owner": "THUMBNAILS._entries",
     "pattern": "unbounded-cache",
-    "bytes_per_call": (300, 1600),
+    "bytes_per_call": (220, 720),
 }
 
 RANDOM = random.Random(12)

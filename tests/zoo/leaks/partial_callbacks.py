@@ -11,7 +11,7 @@ EXPECT = {
     "sites": ["remind", "on_shutdown", "ticket", "step"],
     "owner": "SCHEDULER.at_shutdown",
     "pattern": None,
-    "bytes_per_call": (500, 2500),
+    "bytes_per_call": (450, 1400),
 }
 
 

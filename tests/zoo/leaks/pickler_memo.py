@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["append", "reading"],
     "owner": "LOG._pickler",
     "pattern": None,
-    "bytes_per_call": (500, 3000),
+    "bytes_per_call": (390, 1400),
 }
 
 RANDOM = random.Random(37)

@@ -10,7 +10,7 @@ EXPECT = {
     "sites": ["emit", "timed_request", "tags_for", "step"],
     "owner": "EMITTER.outbox",
     "pattern": None,
-    "bytes_per_call": (900, 3000),
+    "bytes_per_call": (510, 1800),
 }
 
 RANDOM = random.Random(41)

@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["type_for", "columns_of"],
     "owner": "_types",
     "pattern": "class",
-    "bytes_per_call": (8000, 40000),
+    "bytes_per_call": (4500, 22000),
 }
 
 _types: dict[tuple[str, ...], type] = {}

@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["accept", "is_duplicate", "delivery", "step"],
     "owner": "CONSUMER._seen",
     "pattern": None,
-    "bytes_per_call": (90, 260),
+    "bytes_per_call": (72, 270),
 }
 
 RANDOM = random.Random(23)

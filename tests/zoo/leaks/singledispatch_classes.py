@@ -13,7 +13,7 @@ EXPECT = {
     "sites": ["row_type", "export", "step"],
     "owner": "render",
     "pattern": "class",
-    "bytes_per_call": (2000, 20000),
+    "bytes_per_call": (3400, 11000),
 }
 
 

@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["tokens", "note_error", "analyse"],
     "owner": "ANALYSER._errors",
     "pattern": None,
-    "bytes_per_call": (64, 220),
+    "bytes_per_call": (92, 320),
 }
 
 TOKEN = re.compile(r"(?P<word>[a-z]+)|(?P<number>\d+)|(?P<other>\S)")

@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["open_report", "__init__", "first_page"],
     "owner": "SERVICE._open",
     "pattern": "unclosed-connection",
-    "bytes_per_call": (300, 12000),
+    "bytes_per_call": (380, 6000),
 }
 
 

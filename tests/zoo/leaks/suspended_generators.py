@@ -9,7 +9,7 @@ EXPECT = {
     "sites": ["open", "pages", "first_page", "matching"],
     "owner": "BROWSER.searches",
     "pattern": None,
-    "bytes_per_call": (3000, 16000),
+    "bytes_per_call": (2200, 7700),
 }
 
 CATALOGUE = [f"article {n} {n * n % 1013:04}" for n in range(1200)]

@@ -12,7 +12,7 @@ EXPECT = {
     "sites": ["readings", "advance", "__init__"],
     "owner": "STATION.audit",
     "pattern": None,
-    "bytes_per_call": (1500, 6000),
+    "bytes_per_call": (1800, 5100),
 }
 
 

@@ -14,7 +14,7 @@ EXPECT = {
     "sites": ["execute", "record", "load_page"],
     "owner": "_toolbar",
     "pattern": None,
-    "bytes_per_call": (1500, 6000),
+    "bytes_per_call": (970, 3100),
 }
 
 _toolbar = threading.local()

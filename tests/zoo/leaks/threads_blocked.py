@@ -13,7 +13,7 @@ EXPECT = {
     "sites": ["watch", "__init__", "receive", "_wait", "step"],
     "owner": None,
     "pattern": "thread",
-    "bytes_per_call": (40, 3000),
+    "bytes_per_call": (60, 2000),
 }
 
 threading.stack_size(256 * 1024)

@@ -13,7 +13,7 @@ EXPECT = {
     "sites": ["upgrade", "convert"],
     "owner": "__warningregistry__",
     "pattern": "registry",
-    "bytes_per_call": (150, 700),
+    "bytes_per_call": (110, 360),
 }
 
 logging.captureWarnings(capture=True)

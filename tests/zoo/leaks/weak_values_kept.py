@@ -13,7 +13,7 @@ EXPECT = {
     "sites": ["get", "load", "__init__"],
     "owner": "ENTITIES._keep_alive",
     "pattern": None,
-    "bytes_per_call": (400, 1600),
+    "bytes_per_call": (790, 2900),
 }
 
 

@@ -1,0 +1,299 @@
+"""The table of habits: each leak gets its name and a hint that mends it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakguard._core import patterns
+from leakguard._core.patterns import Clues, match_pattern
+from leakguard._core.records import Pattern
+
+
+class Case(NamedTuple):
+    """Evidence as a real program gives it, its pattern, and a word of the hint."""
+
+    clues: Clues
+    pattern: Pattern
+    hint: str
+
+
+#: For each rule evidence that it alone decides, in the order of the table.
+CASES = {
+    "tasks never awaited": Case(
+        Clues(types=("_asyncio.Task", "coroutine"), owner_path="shop.jobs._running"),
+        "task",
+        "shop.jobs._running",
+    ),
+    "threads never joined": Case(
+        Clues(types=("threading.Event", "threading.Thread")), "thread", "join"
+    ),
+    "timers in the table of threads": Case(
+        Clues(types=("shop.Ticker",), owner_path="threading._active"), "thread", "join"
+    ),
+    "a log file per request": Case(
+        Clues(types=("logging.FileHandler", "_io.TextIOWrapper")),
+        "handler",
+        "removeHandler",
+    ),
+    "a filter per request": Case(
+        Clues(types=("shop.audit.Filter",), owner_path="logging.root.filters"),
+        "handler",
+        "removeHandler",
+    ),
+    "connections never closed": Case(
+        Clues(types=("dict", "sqlite3.Connection")),
+        "unclosed-connection",
+        "sqlite3.Connection",
+    ),
+    "exceptions kept": Case(
+        Clues(
+            types=("traceback", "frame", "ValueError"),
+            holder_type="list",
+            owner_path="shop.errors",
+        ),
+        "traceback",
+        "__traceback__",
+    ),
+    "a class per form": Case(
+        Clues(
+            entry_types=("type",),
+            holder_type="dict",
+            owner_path="shop.forms.registered",
+        ),
+        "class",
+        "once at import",
+    ),
+    "a method under lru_cache": Case(
+        Clues(
+            holder_type="functools._lru_cache_wrapper",
+            owner_path="shop.prices.Quote.total",
+            is_unbounded_lru=True,
+        ),
+        "unbounded-cache",
+        "maxsize",
+    ),
+    "listeners by the name": Case(
+        Clues(
+            entry_types=("shop.Adapter",),
+            holder_type="list",
+            owner_path="shop.bus.listeners",
+        ),
+        "listener",
+        "shop.bus.listeners",
+    ),
+    "listeners by the entries": Case(
+        Clues(entry_types=("function",), holder_type="list", owner_path="shop.bus._q"),
+        "listener",
+        "shop.bus._q",
+    ),
+    "classes held somewhere": Case(
+        Clues(types=("dict", "type"), owner_path="shop.forms.made"),
+        "class",
+        "once at import",
+    ),
+    "a cache by the name": Case(
+        Clues(holder_type="shop.Store", owner_path="shop.cache._store"),
+        "unbounded-cache",
+        "shop.cache._store",
+    ),
+    "a dict of all that was": Case(
+        Clues(holder_type="collections.OrderedDict", owner_path="shop.users.seen"),
+        "unbounded-cache",
+        "shop.users.seen",
+    ),
+    "a list that is only added to": Case(
+        Clues(holder_type="list", owner_path="shop.audit.entries"),
+        "registry",
+        "maxlen",
+    ),
+}
+OTHER_CASES = {
+    "native memory": Case(Clues(is_native=True), "native", "C extension"),
+    "cycles without a collector": Case(Clues(is_cycle=True), "cycle", "gc.enable()"),
+    "nothing known": Case(Clues(), "other", "its holder"),
+    "a linked list": Case(
+        Clues(types=("shop.Node",), holder_type="shop.Node", owner_path="shop.head"),
+        "other",
+        "shop.head",
+    ),
+}
+ALL_CASES = CASES | OTHER_CASES
+
+
+@pytest.mark.parametrize("name", ALL_CASES)
+def test_a_habit_is_recognised_and_its_hint_says_what_to_change(name: str) -> None:
+    case = ALL_CASES[name]
+    pattern, hint = match_pattern(case.clues)
+    assert pattern == case.pattern
+    assert case.hint in hint
+
+
+def test_every_pattern_of_the_report_can_be_found() -> None:
+    assert {case.pattern for case in ALL_CASES.values()} == set(get_args(Pattern))
+
+
+@pytest.mark.parametrize("index", range(len(patterns.RULES)))
+def test_every_rule_decides_something(
+    index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [match_pattern(case.clues) for case in ALL_CASES.values()]
+    rules = patterns.RULES[:index] + patterns.RULES[index + 1 :]
+    monkeypatch.setattr(patterns, "RULES", rules)
+    assert [match_pattern(case.clues) for case in ALL_CASES.values()] != before
+
+
+@pytest.mark.parametrize(
+    ("kinds", "pattern"),
+    [
+        ("_asyncio.Task _asyncio.Future concurrent.futures._base.Future", "task"),
+        ("coroutine", "task"),
+        ("threading.Thread threading.Timer", "thread"),
+        (
+            "logging.StreamHandler logging.handlers.RotatingFileHandler logging.Logger",
+            "handler",
+        ),
+        (
+            "sqlite3.Connection sqlite3.Cursor psycopg2.extensions.connection"
+            " socket.socket ssl.SSLSocket _io.TextIOWrapper _io.FileIO"
+            " _io.BufferedReader mmap.mmap subprocess.Popen requests.sessions.Session"
+            " aiohttp.client.ClientSession httpx.Client redis.client.Redis.Pool"
+            " sqlalchemy.engine.base.Engine grpc._channel.Channel"
+            " tempfile._TemporaryFileWrapper multiprocessing.pool.Pool",
+            "unclosed-connection",
+        ),
+        ("traceback frame", "traceback"),
+        ("type", "class"),
+    ],
+)
+def test_types_are_known_by_their_names(kinds: str, pattern: str) -> None:
+    for kind in kinds.split():
+        assert match_pattern(Clues(types=("dict", kind)))[0] == pattern, kind
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [
+        ("shop.bus.Bus._subscribers", "listener"),
+        ("blinker.Signal.receivers", "listener"),
+        ("shop.app.before_request_funcs", "listener"),
+        ("shop.app.teardown_funcs", "listener"),
+        ("shop.events.on_order", "listener"),
+        ("shop.model._observers", "listener"),
+        ("shop.callbacks", "listener"),
+        ("shop.templates._memo", "unbounded-cache"),
+        ("shop.PriceCache.values", "unbounded-cache"),
+        ("logging.Logger.manager.loggerDict", "handler"),
+        ("threading._dangling", "thread"),
+    ],
+)
+def test_holders_are_known_by_their_names(path: str, pattern: str) -> None:
+    assert match_pattern(Clues(owner_path=path))[0] == pattern
+
+
+@pytest.mark.xfail(strict=True, reason="on_\\w+ matches inside of words")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "shop.session_cache",
+        "shop.json_memo",
+        "shop.translation_cache",
+        "shop.connection_cache",
+        "shop.version_by_user",
+    ],
+)
+def test_a_cache_of_sessions_is_no_listener(path: str) -> None:
+    clues = Clues(types=("str",), holder_type="dict", owner_path=path)
+    assert match_pattern(clues)[0] == "unbounded-cache"
+
+
+@pytest.mark.parametrize(
+    ("holder", "pattern"),
+    [
+        ("dict", "unbounded-cache"),
+        ("collections.defaultdict", "unbounded-cache"),
+        ("collections.Counter", "unbounded-cache"),
+        ("set", "unbounded-cache"),
+        ("functools._lru_cache_wrapper", "unbounded-cache"),
+        ("cachetools.LRUCache", "unbounded-cache"),
+        ("list", "registry"),
+        ("collections.deque", "registry"),
+        ("queue.Queue", "registry"),
+        ("queue.SimpleQueue", "registry"),
+        ("weakref.WeakSet", "registry"),
+        ("array.array", "registry"),
+        ("bytearray", "registry"),
+        ("tuple", "other"),
+        (None, "other"),
+    ],
+)
+def test_plain_holders_are_known_by_their_type(
+    holder: str | None, pattern: str
+) -> None:
+    clues = Clues(types=("str",), holder_type=holder, owner_path="shop.things")
+    assert match_pattern(clues)[0] == pattern
+
+
+def test_the_specific_stands_above_the_general() -> None:
+    # An open log file is mended where the handler is added, not by closing the file.
+    logged = Clues(types=("_io.TextIOWrapper", "logging.FileHandler", "dict"))
+    assert match_pattern(logged)[0] == "handler"
+    cached = Clues(types=("sqlite3.Connection",), owner_path="shop.cache")
+    assert match_pattern(cached)[0] == "unclosed-connection"
+
+
+def test_garbage_that_waits_for_the_collector_is_a_cycle_whatever_it_is() -> None:
+    clues = Clues(types=("_asyncio.Task",), owner_path="shop.cache", is_cycle=True)
+    assert match_pattern(clues)[0] == "cycle"
+
+
+def test_the_most_frequent_of_several_connections_is_named() -> None:
+    clues = Clues(types=("dict", "sqlite3.Cursor", "sqlite3.Connection"))
+    assert match_pattern(clues)[1].startswith("sqlite3.Cursor ")
+
+
+KINDS = st.sampled_from(
+    [kind for case in CASES.values() for kind in case.clues.types]
+    + ["dict", "shop.Order", "function", "weakref.WeakMethod", "it's {odd}"]
+)
+PATHS = st.sampled_from(
+    [case.clues.owner_path for case in CASES.values()] + ["shop.orders[...]", None]
+)
+HOLDERS = st.sampled_from(["dict", "list", "shop.Order", None])
+
+
+@given(
+    types=st.lists(KINDS, max_size=4).map(tuple),
+    entries=st.lists(KINDS, max_size=2).map(tuple),
+    holder=HOLDERS,
+    path=PATHS,
+    is_cycle=st.booleans(),
+    is_lru=st.booleans(),
+)
+def test_every_hint_is_one_or_two_whole_sentences(  # noqa: PLR0913 - all the clues
+    types: tuple[str, ...],
+    entries: tuple[str, ...],
+    holder: str | None,
+    path: str | None,
+    *,
+    is_cycle: bool,
+    is_lru: bool,
+) -> None:
+    clues = Clues(
+        types=types,
+        entry_types=entries,
+        holder_type=holder,
+        owner_path=path,
+        is_cycle=is_cycle,
+        is_unbounded_lru=is_lru,
+    )
+    pattern, hint = match_pattern(clues)
+    assert pattern in get_args(Pattern)
+    assert not {"{owner}", "{kind}", "None"} & {
+        hint[at : at + size] for size in (4, 6, 7) for at in range(len(hint))
+    }
+    assert hint.endswith(".")
+    assert 40 < len(hint) < 320
