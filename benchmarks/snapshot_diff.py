@@ -81,7 +81,10 @@ def _rows(
 
 def measure(side: str, nframe: int, blocks: int) -> dict[str, Any]:
     """Return seconds and bytes of one side, in a call as deep as an application's."""
-    return _below(12, functools.partial(_measure, side, nframe), blocks)
+    found: dict[str, Any] = _below(
+        12, functools.partial(_measure, side, nframe), blocks
+    )
+    return found
 
 
 def _measure(side: str, nframe: int, blocks: int) -> dict[str, Any]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: A row whose blocks should have shown this often at depth, and did not, has stopped.
 _EXPECTED_AT_DEPTH = 8
+#: How many times faster or slower blocks may grow than the objects they belong to.
+_PACE = 5.0
 #: Bytes of table per entry: a list's slot (8, less for shared growth) to a dict that
 #: has just doubled (about 110; a set's 64).
 _TABLE_BYTES = (4.0, 160.0)
@@ -123,7 +125,8 @@ def gather(
     """Return growths by application line, then by holder, fastest first."""
     lines = _by_line(rows, look, in_app)
     held = [_with_holding(growth, look, in_app) for growth in lines]
-    merged = _by_holder([_with_table(growth, look) for growth in held], in_app)
+    held = [_with_lru(_with_table(growth, look), look) for growth in held]
+    merged = _by_holder(_with_neighbour(held, in_app), in_app)
     return tuple(sorted(merged, key=lambda growth: -growth.size_per_call))
 
 
@@ -217,6 +220,50 @@ def _with_table(growth: Growth, look: DeepLook) -> Growth:
     files = {frame[0] for stack in growth.stacks for frame in stack}
     best = max(fitting, key=lambda h: (h.file in files, h.new_entries))
     return replace(growth, holding=best)
+
+
+def _with_lru(growth: Growth, look: DeepLook) -> Growth:
+    """Give the links of an ``lru_cache`` to it.
+
+    They are no objects of the collector's, and are allocated at the line that calls
+    the cached function: just outside of where the cached results are made.
+    """
+    if growth.holding or growth.types:
+        return growth
+    for holding in look.holdings:
+        if holding.type.endswith("_lru_cache_wrapper") and any(
+            stack[-len(growth.stack) :] == growth.stack for stack in holding.sites
+        ):
+            return replace(growth, holding=holding)
+    return growth
+
+
+def _with_neighbour(
+    growths: Sequence[Growth], in_app: Callable[[str], bool]
+) -> list[Growth]:
+    """Give blocks that are no object to the leak that is made beside them.
+
+    An object's attributes live in blocks of their own, and CPython 3.11 cannot say
+    where an object with a ``__dict__`` was allocated. Such blocks grow at the pace of
+    an unbounded holder's entries, in the same file.
+    """
+    guilty = [g for g in growths if g.holding and g.holding.bound is None]
+
+    def adopted(growth: Growth) -> Growth:
+        if growth.holding or growth.types or not in_app(growth.frame[0]):
+            return growth
+        near = [
+            other
+            for other in guilty
+            if other.frame[0] == growth.frame[0]
+            and other.blocks_per_call / _PACE
+            <= growth.blocks_per_call
+            <= other.blocks_per_call * _PACE
+        ]
+        best = max(near, key=lambda other: other.size_per_call, default=None)
+        return replace(growth, holding=best.holding) if best else growth
+
+    return [adopted(growth) for growth in growths]
 
 
 def _by_holder(

@@ -37,6 +37,8 @@ SURE: tuple[tuple[int, float, int], ...] = (
     (3_000, 10.0, 8 << 20),
     (50_000, 4.0, 0),
 )
+#: The C heap is shared with imports, threads and the allocator's own habits.
+NATIVE_CONFIDENCE = 0.9
 #: Below this many calls nothing is decided.
 LEAST_CALLS = 16
 
@@ -180,6 +182,7 @@ def _is_native(picture: Picture) -> bool:
     return (
         picture.native is not None
         and picture.native.shape == "linear"
+        and picture.native.confidence >= NATIVE_CONFIDENCE
         and picture.calls >= LEAST_CALLS
     )
 

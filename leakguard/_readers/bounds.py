@@ -116,7 +116,12 @@ def _stated(owners: Sequence[object], length: int) -> Bound | None:
 
 
 def _holds(limit: float, length: int) -> bool:
-    return limit <= _MAX_ENTRIES and length <= limit * _LATE_PRUNING
+    """Return whether a stated limit can still be one.
+
+    A container that has just grown to exactly its limit drags the limit along.
+    """
+    within = length < limit or limit < length <= limit * _LATE_PRUNING
+    return within and limit <= _MAX_ENTRIES
 
 
 def _guarded(owners: Sequence[object], holder: object, length: int) -> Bound | None:

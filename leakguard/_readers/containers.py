@@ -23,6 +23,7 @@ _ATTEMPTS = 3
 _LOOKED_INTO = 2_000
 
 Entries = Iterator[tuple[object, ...]]
+_LRU = functools._lru_cache_wrapper  # noqa: SLF001 - the type has no public name
 
 
 def containers_in(heap: list[object]) -> Iterator[object]:
@@ -33,10 +34,10 @@ def containers_in(heap: list[object]) -> Iterator[object]:
     about 1 us per object of the heap, several times that while tracing.
     """
     looked_into: Counter[type] = Counter()
-    seen: set[int] = set()
+    seen = _dicts_of_lrus(heap)
     for item in heap:
         kind = type(item)
-        if kind in _LEAVES:
+        if kind in _LEAVES or id(item) in seen:
             continue
         if kind in _LENGTHS or _length_for(kind) is not None:
             yield item
@@ -100,8 +101,28 @@ def _ends_of_deque(item: deque[object]) -> Entries:
 
 
 def _newest_of_lru(item: object) -> Entries:
-    """Give the wrapper's referents: newest results come last of its linked list."""
-    return zip(reversed(gc.get_referents(item)))
+    """Give the newest results and keys of an ``lru_cache``.
+
+    With a ``maxsize`` they are the wrapper's referents, in the order of its linked
+    list; without one they stay in its dict.
+    """
+    parts = gc.get_referents(item)
+    length = _lru_length(item)
+    for part in parts:
+        if type(part) is dict and len(part) == length and len(parts) < length:
+            return _newest_of_dict(part)
+    return zip(reversed(parts))
+
+
+def _dicts_of_lrus(heap: list[object]) -> set[int]:
+    """Return the ids of dicts inside ``lru_cache`` wrappers, which own the bound."""
+    return {
+        id(part)
+        for item in heap
+        if type(item) is _LRU
+        for part in gc.get_referents(item)
+        if type(part) is dict
+    }
 
 
 Newest = Callable[..., Entries]
@@ -110,14 +131,14 @@ _NEWEST: dict[type, Newest] = {
     list: _newest_of_list,
     set: _any_of_set,
     deque: _ends_of_deque,
-    functools._lru_cache_wrapper: _newest_of_lru,  # noqa: SLF001 - its only name
+    _LRU: _newest_of_lru,
 }
 _LENGTHS: dict[type, Callable[[Any], int]] = {
     dict: len,
     list: len,
     set: len,
     deque: len,
-    functools._lru_cache_wrapper: _lru_length,  # noqa: SLF001 - as above
+    _LRU: _lru_length,
 }
 #: Types that hold no container worth looking for, and there are very many of them.
 _LEAVES = frozenset(

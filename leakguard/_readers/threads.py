@@ -56,14 +56,20 @@ _get_native_id: Callable[[], int] = native("_thread", "get_native_id")
 class Sight:
     """What one look at the process's threads saw.
 
-    ``strangers`` are kernel threads no live ``threading.Thread`` accounts for;
-    ``visitors`` are threads inside Python that ``threading`` did not start.
+    ``kernel`` are all threads by the kernel's number, ``known`` those of them that
+    live ``threading.Thread`` objects account for, ``visitors`` the threads inside
+    Python that ``threading`` did not start.
     """
 
     count: int
     kernel: frozenset[int]
-    strangers: frozenset[int]
+    known: frozenset[int]
     visitors: frozenset[int]
+
+    @property
+    def strangers(self) -> frozenset[int]:
+        """The kernel's threads that Python does not know: foreign, or dying."""
+        return self.kernel - self.known - {_get_native_id()}
 
     @property
     def alone(self) -> bool:
@@ -95,14 +101,20 @@ class Host:
         # Read without the module's lock: C code throughout, so in one piece.
         living = tuple(threading._active.values())  # type: ignore[attr-defined]  # noqa: SLF001
         own = [t for t in living if not isinstance(t, threading._DummyThread)]  # noqa: SLF001
-        known = {t.native_id for t in own}
-        known.add(_get_native_id())
         return Sight(
             count=self.count(),
             kernel=kernel,
-            strangers=kernel - known,
+            known=frozenset(t.native_id for t in own if t.native_id is not None),
             visitors=inside.difference(t.ident for t in own),
         )
+
+    def is_asleep(self, kernel_thread: int) -> bool:
+        """Return whether the thread waits for something other than a processor."""
+        try:
+            with open(f"/proc/self/task/{kernel_thread}/stat", "rb") as file:
+                return file.read().rpartition(b") ")[2][:1] == b"S"
+        except OSError:  # gone
+            return False
 
     def unsupported(self) -> str | None:
         """Return why no moment is quiet in this process, if that is so."""

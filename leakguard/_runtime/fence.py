@@ -50,8 +50,10 @@ TIMEOUT_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 0.25
 POLL_SECONDS: Final = 0.0005
 #: A kernel thread that Python does not know may be a Python thread in its last
-#: throes, kept from the processor. One that lives on for this long is not.
+#: throes, kept from the processor. One that lives on and sleeps is not; nor is one
+#: that lives on for so long that no scheduler can have starved it.
 SETTLE_SECONDS: Final = 0.02
+STARVED_SECONDS: Final = 2.0
 
 _ONCE: Final[tuple[tuple[()]]] = ((),)
 _place = attrgetter("f_lasti")
@@ -86,6 +88,7 @@ class _Gate:
         self.wrapper: Callable[..., None] | None = None
         self.original: Callable[..., None] | None = None
         self.seen_since: dict[int, float] = {}
+        self.seen_alive: frozenset[int] = frozenset()
         self.fork_hook = False
         self.reset()
 
@@ -95,6 +98,7 @@ class _Gate:
         self.holds: dict[str, _Hold] = {}
         self.flights: dict[object, int] = {}
         self.seen_since.clear()
+        self.seen_alive = frozenset()
         me = _get_ident()
         for user in [user for user, ident in self.users.items() if ident != me]:
             self.leave(user)
@@ -170,11 +174,19 @@ class _Gate:
         if self.holds.get("toggle") is hold:
             self.holds.pop("toggle", None)
 
-    def unsettled(self, strangers: frozenset[int], now: float) -> bool:
-        """Whether a stranger may be a Python thread that is about to die."""
-        known = self.seen_since
-        self.seen_since = {tid: known.get(tid, now) for tid in strangers}
-        return any(now - at < SETTLE_SECONDS for at in self.seen_since.values())
+    def ending(self, sight: Sight, host: Host) -> bool:
+        """Whether some kernel thread may be a Python thread that is about to die."""
+        now, since = host.clock(), self.seen_since
+        self.seen_alive = (self.seen_alive | sight.known) & sight.kernel
+        self.seen_since = {tid: since.get(tid, now) for tid in sight.strangers}
+        return any(
+            self._is_ending(tid, now - at, host) for tid, at in self.seen_since.items()
+        )
+
+    def _is_ending(self, tid: int, age_seconds: float, host: Host) -> bool:
+        if age_seconds < SETTLE_SECONDS or age_seconds >= STARVED_SECONDS:
+            return age_seconds < SETTLE_SECONDS
+        return tid in self.seen_alive or not host.is_asleep(tid)
 
 
 def _unwrapped(start: Callable[..., None]) -> Callable[..., None]:
@@ -275,7 +287,7 @@ class Fence:
             return None
         if _GATE.flights:
             return "a thread is being started"
-        if _GATE.unsettled(sight.strangers, self._host.clock()):
+        if _GATE.ending(sight, self._host):
             return "a thread is ending"
         if quiet_seconds < self._quiet_seconds:
             return "threads keep coming and going"

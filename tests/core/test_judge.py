@@ -70,7 +70,7 @@ def test_a_picture_parts_what_goes_on_from_what_slows_down() -> None:
         {
             (APP, 1): lambda n: (1024 * n, n),
             (APP, 2): lambda n: (min(n, 600) * 4096, n),
-            (APP, 3): lambda n: (1 << 20, 1),
+            (APP, 3): lambda _n: (1 << 20, 1),
         },
         native=lambda n: 2_000 * n,
     )
@@ -105,9 +105,7 @@ def pair(
     last_heap = None if heap is None else (50 << 20) + heap
     return [
         look(1, 0.0, heap_bytes=first_heap),
-        look(
-            calls, seconds, traced_bytes=grown, traces=traces, heap_bytes=last_heap
-        ),
+        look(calls, seconds, traced_bytes=grown, traces=traces, heap_bytes=last_heap),
     ]
 
 
@@ -236,9 +234,7 @@ def test_native_growth_alone_is_a_native_leak() -> None:
     assert found.growth_bytes_per_second == pytest.approx(409_600)
 
 
-@pytest.mark.parametrize(
-    "native", [None, law("flat"), law("decaying"), law("unclear")]
-)
+@pytest.mark.parametrize("native", [None, law("flat"), law("decaying"), law("unclear")])
 def test_native_memory_that_stands_still_is_no_native_leak(native: Law | None) -> None:
     assert verdict(picture(native=native)).kind == "steady"
 
@@ -332,16 +328,14 @@ def test_calls_that_take_no_measurable_time_have_no_rate_per_second(
 
 LAWS = st.none() | st.sampled_from([law(s) for s in ("linear", "flat", "unclear")])
 ROWS = st.lists(
-    st.sampled_from(
-        [row((PACKAGE, 1), s) for s in ("linear", "decaying", "unclear")]
-    ),
+    st.sampled_from([row((PACKAGE, 1), s) for s in ("linear", "decaying", "unclear")]),
     max_size=3,
 )
 
 
 @quick
 @given(ROWS, LAWS, LAWS, st.integers(0, 10**6), st.integers(0, 2), st.integers(0, 2))
-def test_every_verdict_is_one_sentence_and_never_certain(  # noqa: PLR0913, PLR0917
+def test_every_verdict_is_one_sentence_and_never_certain(  # noqa: PLR0913 - all that is judged
     rows: list[GrowthRow],
     native: Law | None,
     resident: Law | None,

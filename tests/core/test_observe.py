@@ -150,9 +150,7 @@ def test_arenas_that_come_and_go_are_no_resident_growth() -> None:
 
 
 def test_all_traced_bytes_have_a_law() -> None:
-    looks = watch(
-        1_000, {FAST: lambda n: (1000 * n, n), SLOW: lambda n: (24 * n, n)}
-    )
+    looks = watch(1_000, {FAST: lambda n: (1000 * n, n), SLOW: lambda n: (24 * n, n)})
     assert traced_law(looks).shape == "linear"
     assert traced_law(looks).slope == pytest.approx(1024)
     assert traced_law([]).shape == "unclear"

@@ -157,12 +157,12 @@ def test_every_rule_decides_something(
             "handler",
         ),
         (
-            "sqlite3.Connection sqlite3.Cursor psycopg2.extensions.connection"
-            " socket.socket ssl.SSLSocket _io.TextIOWrapper _io.FileIO"
-            " _io.BufferedReader mmap.mmap subprocess.Popen requests.sessions.Session"
-            " aiohttp.client.ClientSession httpx.Client redis.client.Redis.Pool"
-            " sqlalchemy.engine.base.Engine grpc._channel.Channel"
-            " tempfile._TemporaryFileWrapper multiprocessing.pool.Pool",
+            """sqlite3.Connection sqlite3.Cursor psycopg2.extensions.connection
+            socket.socket ssl.SSLSocket _io.TextIOWrapper _io.FileIO mmap.mmap
+            _io.BufferedReader subprocess.Popen requests.sessions.Session
+            aiohttp.client.ClientSession httpx.Client urllib3.HTTPConnectionPool
+            sqlalchemy.engine.base.Engine grpc._channel.Channel
+            tempfile._TemporaryFileWrapper multiprocessing.pool.Pool""",
             "unclosed-connection",
         ),
         ("traceback frame", "traceback"),
@@ -292,8 +292,7 @@ def test_every_hint_is_one_or_two_whole_sentences(  # noqa: PLR0913 - all the cl
     )
     pattern, hint = match_pattern(clues)
     assert pattern in get_args(Pattern)
-    assert not {"{owner}", "{kind}", "None"} & {
-        hint[at : at + size] for size in (4, 6, 7) for at in range(len(hint))
-    }
+    assert "{owner}" not in hint
+    assert "{kind}" not in hint
     assert hint.endswith(".")
     assert 40 < len(hint) < 320

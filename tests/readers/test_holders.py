@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import tracemalloc
 import weakref
 from itertools import count
@@ -14,7 +15,8 @@ import pytest
 
 from leakguard._core.evidence import Bound
 from leakguard._readers import holders
-from leakguard._readers.heap import freeze, unfreeze
+from leakguard._readers.containers import length_of
+from leakguard._readers.heap import freeze, newborn_objects, unfreeze
 from leakguard._readers.holders import (
     Followed,
     Grown,
@@ -24,6 +26,7 @@ from leakguard._readers.holders import (
     kind_of,
     stack_of,
 )
+from leakguard._readers.paths import climb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +43,9 @@ def _never(*_: object, **__: object) -> NoReturn:
 
 SHOP = """
     class Order:
+        # Python 3.11 does not say where an object with a __dict__ was allocated.
+        __slots__ = ("__weakref__", "lines", "number")
+
         def __init__(self, number):
             self.number = number
             self.lines = [number]
@@ -206,7 +212,7 @@ def test_a_container_that_changes_under_the_look_is_still_a_holder(
     found = _of(shop.by_key, followed.grown(Changing(gc.get_objects())))
     assert found is not None
     assert found.new_entries >= 20
-    assert found.sites == {}
+    assert set(found.entry_types) == {"list", "tuple"}
 
 
 def test_the_walk_below_an_entry_ends(
@@ -366,6 +372,82 @@ def test_no_code_of_what_is_held_runs(
     owner = find_owner([shop.orders[-1]], set(), seconds=20)
     assert owner is not None
     assert owner.path == "shop.orders[…]"
+
+
+class Building(threading.Thread):
+    """A thread that makes a tuple of a generator, and pauses in the middle.
+
+    CPython resizes such a tuple while it is made, which fails if anybody has got
+    hold of it through the collector (``gc.get_referrers``' documentation warns).
+    """
+
+    def __init__(self, first: object = None) -> None:
+        super().__init__()
+        self.first = first
+        self.error: SystemError | None = None
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def _items(self) -> Iterator[object]:
+        yield self.first
+        self.begun.set()
+        self.go_on.wait(20)
+        yield from range(1_000)
+
+    def run(self) -> None:
+        try:
+            tuple(self._items())
+        except SystemError as error:
+            self.error = error
+
+    def __enter__(self) -> Building:
+        self.start()
+        assert self.begun.wait(20)
+        return self
+
+    def finish(self) -> None:
+        self.go_on.set()
+        self.join()
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+
+@pytest.mark.xfail(strict=True, reason="the heap is held with its unfinished tuples")
+def test_following_containers_breaks_no_tuple_in_the_making(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Building() as building:
+
+        def measured(item: object) -> int:
+            building.finish()
+            return length_of(item)
+
+        monkeypatch.setattr(holders, "length_of", measured)
+        Followed()
+    assert building.error is None
+
+
+@pytest.mark.xfail(strict=True, reason="the newborn are held with unfinished tuples")
+def test_newborn_objects_break_no_tuple_in_the_making() -> None:
+    with Building() as building:
+        newborn = Newborn(newborn_objects())
+        building.finish()
+        assert newborn.objects
+    assert building.error is None
+
+
+@pytest.mark.xfail(strict=True, reason="referrers are held with unfinished tuples")
+def test_climbing_breaks_no_tuple_in_the_making() -> None:
+    levels = count()
+    with Building(first := [1]) as building:
+
+        def out_of_time() -> bool:
+            if next(levels) == 1:
+                building.finish()
+            return False
+
+        climb(first, hidden=set(), out_of_time=out_of_time)
+    assert building.error is None
 
 
 @pytest.mark.usefixtures("window")

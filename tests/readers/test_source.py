@@ -88,6 +88,35 @@ def test_leakguard_knows_itself_through_a_symbolic_link(tmp_path: Path) -> None:
     assert answer.stdout.strip() == "True"
 
 
+@pytest.mark.parametrize(
+    ("file", "relative"),
+    [
+        ("/opt/venv/lib/python3/site-packages/flask/app.py", "flask/app.py"),
+        ("/usr/lib/python3/dist-packages/yaml/nodes.py", "yaml/nodes.py"),
+        ("/srv/shop/views/page.py", "views/page.py"),
+        (json.__file__, "json/__init__.py"),
+        ("/elsewhere/deep/in/app/page.py", "app/page.py"),
+        ("C:\\elsewhere\\app\\page.py", "app/page.py"),
+        ("page.py", "page.py"),
+        ("<string>", "<string>"),
+    ],
+)
+def test_a_file_has_the_same_relative_name_on_every_machine(
+    file: str, relative: str
+) -> None:
+    assert SourceMap("/srv/shop").relative(file) == relative
+
+
+def test_the_pure_layer_gets_the_answers_as_functions(tmp_path: Path) -> None:
+    file = tmp_path / "shop.py"
+    file.write_text("def f():\n    return 1\n", encoding="utf-8")
+    names = SourceMap(str(tmp_path)).names()
+    assert names.in_app(str(file))
+    assert not names.is_own(str(file))
+    assert names.relative(str(file)) == "shop.py"
+    assert names.function_at(str(file), 2) == "f"
+
+
 def test_library_directories_end_so_that_no_longer_name_matches() -> None:
     assert all(path.endswith(os.sep) for path in library_directories())
     assert PURELIB + os.sep in library_directories()

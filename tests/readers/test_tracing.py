@@ -37,10 +37,11 @@ def trace() -> Iterator[Callable[[int], None]]:
 
 def _compiled(
     file: str, source: str = "made = [bytearray(500) for _ in range(9)]"
-) -> object:
+) -> list[bytearray]:
     namespace: dict[str, Any] = {}
     exec(compile(source, file, "exec"), namespace)
-    return namespace["made"]
+    made: list[bytearray] = namespace["made"]
+    return made
 
 
 def _files(skip: SkipFrames) -> set[str]:
@@ -190,9 +191,12 @@ def test_no_collection_runs_while_reading(
     monkeypatch: pytest.MonkeyPatch, *, collecting: bool
 ) -> None:
     seen: list[bool] = []
-    monkeypatch.setattr(
-        tracing, "_raw_traces", lambda: seen.append(gc.isenabled()) or []
-    )
+
+    def look() -> list[Any]:
+        seen.append(gc.isenabled())
+        return []
+
+    monkeypatch.setattr(tracing, "_raw_traces", look)
     monkeypatch.setattr(gc, "enable", lambda: seen.append(True))
     if not collecting:
         monkeypatch.setattr(gc, "isenabled", lambda: False)

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL = threading.Thread.start
-ALONE = Sight(0, frozenset({1}), frozenset(), frozenset())
+ALONE = Sight(0, frozenset({1}), frozenset({1}), frozenset())
 
 
 def crowd(count: int = 2, *strangers: int, visitors: frozenset[int] = frozenset()):  # type: ignore[no-untyped-def]  # noqa: ANN201
     """Return the sight of ``count`` threads beside the main one."""
-    kernel = frozenset(range(1, count + 2)) | frozenset(strangers)
-    return Sight(count, kernel, frozenset(strangers), visitors)
+    known = frozenset(range(1, count + 2))
+    return Sight(count, known | frozenset(strangers), known, visitors)
 
 
 class FakeHost(Host):
@@ -51,6 +51,7 @@ class FakeHost(Host):
         self.count = lambda: self.shown.count
         self.frames: Callable[[], dict[int, FrameType]] = dict
         self.meanwhile: Callable[[], object] = bool
+        self.asleep = True
 
     def sight(self) -> Sight:
         self.shown = self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -58,6 +59,10 @@ class FakeHost(Host):
 
     def unsupported(self) -> str | None:
         return None
+
+    def is_asleep(self, kernel_thread: int) -> bool:
+        del kernel_thread
+        return self.asleep
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -81,6 +86,7 @@ class Action:
 @pytest.fixture
 def action() -> Action:
     fence._GATE.seen_since.clear()
+    fence._GATE.seen_alive = frozenset()
     return Action()
 
 
@@ -119,6 +125,23 @@ def test_a_kernel_thread_without_an_owner_may_be_dying(action: Action) -> None:
     host = FakeHost(*[crowd(2, 99)] * 12, crowd(2))
     assert Fence(host=host).toggle(action)
     assert 11 * fence.POLL_SECONDS <= host.slept < fence.SETTLE_SECONDS
+
+
+def test_a_kernel_thread_that_never_sleeps_may_be_starved(action: Action) -> None:
+    host = FakeHost(crowd(2, 99))
+    host.asleep = False
+    assert _refusal(host, action) == "a thread is ending"
+    host.meanwhile = lambda: host.slept > 1.9 and setattr(host, "asleep", True)
+    assert Fence(host=host, timeout_seconds=9).toggle(action)
+    assert host.slept > 1.9
+
+
+def test_a_kernel_thread_that_was_seen_alive_is_dying(action: Action) -> None:
+    host = FakeHost(crowd(2, 99))
+    fence._GATE.seen_alive = frozenset({99})
+    assert _refusal(host, action) == "a thread is ending"
+    assert Fence(host=host, timeout_seconds=9).toggle(action), "but not for ever"
+    assert host.slept >= fence.STARVED_SECONDS
 
 
 def test_a_kernel_thread_that_lives_on_is_not_dying(action: Action) -> None:
@@ -519,7 +542,9 @@ def test_a_sight_knows_every_thread_of_threading() -> None:
     try:
         sight = Host().sight()
         assert sight.count == before.count + 1
+        assert thread.native_id in sight.known
         assert thread.native_id not in sight.strangers
+        assert threading.get_native_id() not in sight.strangers
         assert thread.ident not in sight.visitors
         assert not sight.alone
         if sight.kernel:
@@ -527,6 +552,23 @@ def test_a_sight_knows_every_thread_of_threading() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_who_sleeps_and_who_runs() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        host = Host()
+        assert thread.native_id
+        while not host.is_asleep(thread.native_id):
+            os.sched_yield()
+        assert not host.is_asleep(threading.get_native_id())
+    finally:
+        stop.set()
+        thread.join()
+    assert not host.is_asleep(0)
 
 
 def test_without_proc_there_are_no_kernel_threads(

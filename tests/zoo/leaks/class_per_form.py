@@ -6,7 +6,7 @@ import random
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["build_form", "register", "fields_for"],
+    "sites": ["build_form", "register", "fields_for", "__init__"],
     "owner": "FORMS",
     "pattern": "class",
     "bytes_per_call": (2000, 6000),
@@ -18,7 +18,7 @@ FORMS: dict[str, type] = {}
 
 class Field:
     def __init__(self, label: str, *, required: bool) -> None:
-        self.label = label
+        self.label = label  # LEAK
         self.required = required
 
     def clean(self, value: str) -> str:
