@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: A row whose blocks should have shown this often at depth, and did not, has stopped.
 _EXPECTED_AT_DEPTH = 8
 #: How many times faster or slower blocks may grow than the objects they belong to.
-_PACE = 5.0
+_PACE = 20.0
 #: Bytes of table per entry: a list's slot (8, less for shared growth) to a dict that
 #: has just doubled (about 110; a set's 64).
 _TABLE_BYTES = (4.0, 160.0)

@@ -34,6 +34,11 @@ class Clues:
     is_unbounded_lru: bool = False
     is_native: bool = False
 
+    @property
+    def main_types(self) -> tuple[str, ...]:
+        """What the holder holds; without a holder, what piles up most."""
+        return self.entry_types or self.types[:1]
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -120,32 +125,28 @@ _NATIVE_HINT = (
     "object without close()/free(), or a ctypes allocation."
 )
 
+_THREAD = r"\Athreading\.(?:Thread|Timer)\Z"
+_LOGGING = r"logging\..*(?:Handler|Logger)\Z"
+_REGISTRY = r"registry|registered|plugin"
+_HOLDING_KEYS = r"dict\Z|mapping\Z|\Aset\Z|cache\Z|_lru_cache_wrapper|Counter\Z"
+
 RULES: tuple[Rule, ...] = (
-    Rule("task", "types", _words(r"(?:Task|Future)\Z|\Acoroutine\Z"), _TASK_HINT),
-    Rule("thread", "types", _words(r"\Athreading\.(?:Thread|Timer)\Z"), _THREAD_HINT),
-    Rule("thread", "owner_path", _words(r"\Athreading\._"), _THREAD_HINT),
-    Rule("handler", "types", _words(r"logging\..*(?:Handler|Logger)\Z"), _HANDLER_HINT),
-    Rule("handler", "owner_path", _words(r"\Alogging\.|\bloggerDict"), _HANDLER_HINT),
-    Rule("unclosed-connection", "types", _words(_CONNECTION), _CONNECTION_HINT),
-    Rule("traceback", "types", _words(r"\A(?:traceback|frame)\Z"), _TRACEBACK_HINT),
-    Rule("class", "entry_types", _words(r"\Atype\Z"), _CLASS_HINT),
     Rule("unbounded-cache", "is_unbounded_lru", _words("True"), _LRU_HINT),
+    Rule("task", "main_types", _words(r"(?:Task|Future)\Z|\Acoroutine\Z"), _TASK_HINT),
+    Rule("thread", "main_types", _words(_THREAD), _THREAD_HINT),
+    Rule("thread", "owner_path", _words(r"\Athreading\._"), _THREAD_HINT),
+    Rule("handler", "main_types", _words(_LOGGING), _HANDLER_HINT),
+    Rule("handler", "owner_path", _words(r"\Alogging\.|\bloggerDict"), _HANDLER_HINT),
+    Rule("unclosed-connection", "main_types", _words(_CONNECTION), _CONNECTION_HINT),
+    Rule("traceback", "types", _words(r"\A(?:traceback|frame)\Z"), _TRACEBACK_HINT),
+    Rule("class", "main_types", _words(r"\Atype\Z"), _CLASS_HINT),
     Rule("listener", "owner_path", _words(_LISTENING), _LISTENER_HINT),
     Rule("listener", "entry_types", _words(_CALLABLE), _LISTENER_HINT),
     Rule("class", "types", _words(r"\Atype\Z"), _CLASS_HINT),
     Rule("unbounded-cache", "owner_path", _words("cache|memo"), _CACHE_HINT),
-    Rule(
-        "unbounded-cache",
-        "holder_type",
-        _words(r"dict\Z|mapping\Z|\Aset\Z|cache\Z|_lru_cache_wrapper|Counter\Z"),
-        _CACHE_HINT,
-    ),
-    Rule(
-        "registry",
-        "holder_type",
-        _words(r"list\Z|deque\Z|set\Z|queue\Z|array\Z"),
-        _REGISTRY_HINT,
-    ),
+    Rule("registry", "owner_path", _words(_REGISTRY), _REGISTRY_HINT),
+    Rule("unbounded-cache", "holder_type", _words(_HOLDING_KEYS), _CACHE_HINT),
+    Rule("registry", "holder_type", _words(r"list\Z|deque\Z|set\Z"), _REGISTRY_HINT),
 )
 
 

@@ -138,9 +138,9 @@ def test_a_suspect_is_called_by_the_best_that_is_known(
 @pytest.mark.parametrize(
     ("count", "kind", "words"),
     [
-        (1.0, "dict", "1 dict object per call"),
-        (0.02, "dict", "0.02 dict objects per call"),
-        (2.0, None, "2 blocks per call"),
+        (1.0, "dict", "dict objects, 1 block of memory per call"),
+        (0.02, "dict", "dict objects, 0.02 blocks of memory per call"),
+        (2.0, None, "2 blocks of memory per call"),
         (None, "dict", "dict objects"),
         (None, None, ""),
     ],
