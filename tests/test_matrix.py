@@ -92,5 +92,6 @@ def test_the_wheel_passes_the_unit_tests_elsewhere(
     programs = _furnished(interpreter, home, wheel)
     # The program "pytest", unlike "python -m pytest", leaves our directory off the
     # path: what is imported is the wheel.
-    done = _call(programs / "pytest", "-p", "no:cacheprovider", "-m", SELECTED)
+    command = (programs / "pytest", "-p", "no:cacheprovider", "-m", SELECTED)
+    done = _call(*command, seconds=800)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

@@ -85,7 +85,6 @@ class Growth:
     size_per_call: float
     blocks_per_call: float
     grown_bytes: float
-    rises: int
     confidence: float
     stacks: frozenset[Stack]
     types: tuple[str, ...]
@@ -169,7 +168,6 @@ def _line(frame: Frame, parts: Sequence[_Part], look: DeepLook) -> Growth:
         size_per_call=size,
         blocks_per_call=sum(part.blocks_per_call for part in parts),
         grown_bytes=sum(part.row.size.grown * part.share for part in parts),
-        rises=max(part.row.size.rises for part in parts),
         confidence=biggest.row.size.confidence,
         stacks=stacks,
         types=_types_of(stacks, look),
@@ -289,7 +287,6 @@ def _merge(group: Sequence[Growth], in_app: Callable[[str], bool]) -> Growth:
         size_per_call=sum(g.size_per_call for g in group),
         blocks_per_call=sum(g.blocks_per_call for g in group),
         grown_bytes=sum(g.grown_bytes for g in group),
-        rises=max(g.rises for g in group),
         confidence=max(g.confidence for g in group),
         stacks=frozenset(stack for g in group for stack in g.stacks),
         types=tuple(types)[:8],

@@ -37,8 +37,7 @@ class Law:
 
     ``slope`` is in units per call over the later half of the calls; ``intercept`` is
     what is there without work (in flight, warmed up); ``grown`` is the growth over
-    that later half, in ``rises`` of the stretches between looks; ``confidence`` (0 to
-    1) speaks of the slope being above zero.
+    that later half; ``confidence`` (0 to 1) speaks of the slope being above zero.
     """
 
     shape: Shape
@@ -46,7 +45,6 @@ class Law:
     intercept: float
     grown: float
     confidence: float
-    rises: int = 0
 
 
 def fit_growth(
@@ -69,8 +67,7 @@ def fit_growth(
     late = _rate(calls, totals, middle, len(calls) - 1)
     shape = _shape(calls, totals, start, middle, (early, late))
     sure = fit_line(calls[start:], totals[start:]).confidence
-    rises = sum(1 for rate in _step_rates(calls, totals, middle) if rate > 0)
-    return Law(shape, line.slope, line.intercept, grown, sure, rises)
+    return Law(shape, line.slope, line.intercept, grown, sure)
 
 
 def _shape(
@@ -103,13 +100,17 @@ def _stepwise_shape(calls: Sequence[int], totals: Sequence[float]) -> Shape:
     A hash table doubles when it is two thirds full, so a growing one jumps at least
     once whenever the calls grow fourfold, and its size follows the calls.
     """
-    marks = [totals[_index_near(calls, share)] for share in (1 / 16, 1 / 4, 1.0)]
-    if calls[0] * 12 > calls[-1] or marks[0] < 0:
+    if calls[0] * 12 > calls[-1]:
         return "unclear"
-    if marks[1] - marks[0] <= 0 or marks[2] - marks[1] <= 0:
-        return "decaying"
-    ratio = (marks[2] - marks[1]) / (marks[1] - marks[0])
-    return "linear" if ratio > STEPWISE_RATIO else "decaying"
+    first, last = totals[_index_near(calls, 1 / 16)], totals[-1]
+    quarter = _index_near(calls, 1 / 4)
+    # A jump may fall between the looks around the quarter: either may be in step.
+    ratios = [
+        (last - middle) / (middle - first)
+        for middle in totals[quarter : quarter + 2]
+        if middle > first
+    ]
+    return "linear" if max(ratios, default=0.0) > STEPWISE_RATIO else "decaying"
 
 
 def _index_near(calls: Sequence[int], share: float) -> int:

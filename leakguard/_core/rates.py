@@ -82,7 +82,6 @@ def _rate_law(lengths: Sequence[float], survivors: Sequence[float]) -> Law:
         line.intercept,
         sum(survivors),
         line.confidence,
-        sum(1 for size in survivors if size > 0),
     )
 
 

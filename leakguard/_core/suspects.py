@@ -23,9 +23,6 @@ _NEGLIGIBLE_SHARE = 0.01
 #: below it the interpreter's own caches (types, weak references, key tables of
 #: dicts) look the same for thousands of calls.
 _UNHELD_BYTES_PER_CALL, _UNHELD_BYTES = 48.0, 256 * 1024
-#: A block that is only resized, and is no container's table, must have been so this
-#: often over the later half: a hash table that is done growing may jump once more.
-_UNHELD_RISES = 3
 _STACK_LINES = 24
 #: A holder whose entries die of age is acquitted until this multiple of the age.
 _AGE_PATIENCE = 1.5
@@ -146,8 +143,6 @@ def _counts(growth: Growth, total: float, held: float) -> bool:
         return False
     if growth.holding or growth.is_cycle:
         return True
-    if growth.rises < _UNHELD_RISES:
-        return False
     if not growth.types and growth.size_per_call < held:
         return False
     return (

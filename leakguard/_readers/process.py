@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 from dataclasses import dataclass
@@ -63,6 +64,16 @@ def trim_heap() -> bool:
 def collects_automatically() -> bool:
     """Return whether the application lets the cyclic collector run by itself."""
     return gc.isenabled() and gc.get_threshold()[0] > 0
+
+
+def leave_signals_to_main() -> None:
+    """Block all signals in this thread.
+
+    Python runs handlers in the main thread only; a signal that the kernel gives to
+    another thread would not wake it from a blocking call.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
 def _rss_bytes() -> int | None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
-    #: By ``id``: some code, kept so that it keeps its id, and its allocating lines.
-    Memo = dict[int, tuple[CodeType, dict[int | None, str]]]
+    #: By ``id``: some code, kept so that it keeps its id, and its allocating spans.
+    Memo = dict[int, tuple[CodeType, list[tuple[range, str]]]]
 
 #: Calls of the standard library that use ``PyMem_Raw*`` after releasing the GIL
 #: (CPython's zlibmodule.c, _bz2module.c, _lzmamodule.c, posixmodule.c, pwdmodule.c,
@@ -38,6 +38,10 @@ OUTSIDE_GIL: Final = frozenset(
         "getpwuid",
     }
 )
+
+#: An executor's thread that is in its own ``run`` runs a C function, whichever:
+#: ``asyncio.to_thread(zlib.decompress, data)``.
+EXECUTOR: Final = os.path.join("concurrent", "futures", "thread.py")
 
 
 def native(module: str, name: str) -> Any:  # noqa: ANN401 - whatever lives there
@@ -144,31 +148,38 @@ def paused_collector() -> Iterator[None]:
             gc.enable()
 
 
-def allocating_call(frame: FrameType, memo: Memo) -> str | None:
-    """Return the name on the frame's current line that is in ``OUTSIDE_GIL``.
+def allocating_call(code: CodeType, place: int, memo: Memo) -> str | None:
+    """Return the name on the line of ``place`` that is in ``OUTSIDE_GIL``.
 
-    ``memo`` keeps what was found out about code; drop it soon, it holds the code.
-    Cost: 0.2 µs, or, once for code that has such a name, about 1 µs an instruction.
+    ``place`` is a frame's ``f_lasti``. It is not asked of the frame here, because a
+    thread moves on while it is judged. ``memo`` keeps what was found out about code;
+    drop it soon, it holds the code. Cost: 0.2 µs, or, once for code that has such a
+    name, about 1 µs an instruction.
     """
-    code = frame.f_code
+    if code.co_name == "run" and code.co_filename.endswith(EXECUTOR):
+        return "run"
     if OUTSIDE_GIL.isdisjoint(code.co_names):
         return None
     if id(code) not in memo:
-        memo[id(code)] = (code, _allocating_lines(code))
-    return memo[id(code)][1].get(frame.f_lineno)
+        memo[id(code)] = (code, _allocating_spans(code))
+    spans = memo[id(code)][1]
+    return next((name for span, name in spans if place in span), None)
 
 
-def _allocating_lines(code: CodeType) -> dict[int | None, str]:
+def _allocating_spans(code: CodeType) -> list[tuple[range, str]]:
+    """Return the instructions of the lines that have such a name on them."""
     import dis
 
     steps = dis.get_instructions(code)
     named = [s for s in steps if isinstance(s.argval, str) and s.argval in OUTSIDE_GIL]
-    return {
+    spans = [(range(start, end), line) for start, end, line in code.co_lines()]
+    names = {
         line: step.argval
-        for start, end, line in code.co_lines()
         for step in named
-        if start <= step.offset < end
+        for span, line in spans
+        if step.offset in span
     }
+    return [(span, names[line]) for span, line in spans if line in names]
 
 
 def _interpreters() -> int:

@@ -19,7 +19,11 @@ from leakguard._core.judge import acquitted_verdict
 from leakguard._core.rates import Burst, Total, judge_run, rate_rows
 from leakguard._core.records import Cost
 from leakguard._core.suspects import accuse, fastest_held, split_bounded
-from leakguard._readers.process import collects_automatically, read_counters
+from leakguard._readers.process import (
+    collects_automatically,
+    leave_signals_to_main,
+    read_counters,
+)
 from leakguard._readers.source import SourceMap
 from leakguard._runtime.depth import look_deep
 from leakguard._runtime.reporting import build_report
@@ -119,6 +123,7 @@ class Sampler:
         return build_report("run", verdict, suspects, tuple(acquitted), cost)
 
     def _run(self) -> None:
+        leave_signals_to_main()
         cycle = 0
         while not self._stopped.is_set():
             scale = FIRST_CYCLE_SCALE if cycle == 0 else 1.0

@@ -14,6 +14,8 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
+from leakguard._readers.process import leave_signals_to_main
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -93,6 +95,7 @@ class Supervisor:
             self._give_signals_back()
 
     def _work(self) -> None:
+        leave_signals_to_main()
         while True:
             try:
                 note = self._notes.get(timeout=self._every_seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from leakguard._core.evidence import Bound, DeepLook, Growth, Holding
 from leakguard._core.growth import Law, Shape
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     Counted = Callable[[int], int]
 
 #: For properties that fit many series: the machine's load is no finding.
-quick = settings(deadline=None, max_examples=60)
+quick = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 
 APP = "/srv/shop/shop/views.py"
 PACKAGE = "/usr/lib/python3.12/site-packages/orm/loading.py"

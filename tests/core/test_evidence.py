@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from leakguard._core.evidence import (
     NO_LOOK,
+    Bound,
     DeepLook,
     Growth,
     Holding,
@@ -297,6 +298,72 @@ def test_a_table_and_the_entries_in_it_are_one_growth() -> None:
     found = only(gather(rows, deep, in_app))
     assert found.frame == VIEW
     assert found.size_per_call == 1104
+
+
+# --- blocks that are no objects
+
+
+def test_the_links_of_an_lru_cache_belong_to_it() -> None:
+    # The cached function makes its result at PRICE, called from VIEW.
+    price = (APP, 12)
+    memo = holding(
+        "shop.price", kind="functools._lru_cache_wrapper", sites={(price, VIEW): 100}
+    )
+    deep = deep_look(
+        {(price, VIEW): (30_000, 100), (VIEW,): (10_000, 200)},
+        types={(price, VIEW): {"shop.Price": 100}},
+        holdings=[holding("shop.other", sites={}), memo],
+    )
+    rows = [row(price, slope=300), row(VIEW, slope=100, blocks=2.0)]
+    found = only(gather(rows, deep, in_app))
+    assert found.holding == memo
+    assert found.size_per_call == 400
+
+
+def beside_a_leak(
+    *,
+    frame: tuple[str, int] = OTHER_VIEW,
+    blocks: float = 1.0,
+    types: dict[str, int] | None = None,
+    store: Holding | None = None,
+) -> tuple[Growth, ...]:
+    """Gather a leak of an object per call, and blocks that grow beside it."""
+    kept = store or holding(new_entries=100, sites={(VIEW,): 100})
+    deep = deep_look(
+        {(VIEW,): (50_000, 100), (frame,): (90_000, 100)},
+        types={(VIEW,): {"shop.Order": 100}, (frame,): types or {}},
+        holdings=[kept],
+    )
+    rows = [row(VIEW, slope=500), row(frame, slope=900, blocks=blocks)]
+    return gather(rows, deep, in_app)
+
+
+@pytest.mark.parametrize("blocks", [0.1, 1.0, 10.0])
+def test_the_attributes_of_leaked_objects_belong_to_their_leak(blocks: float) -> None:
+    found = only(beside_a_leak(blocks=blocks))
+    assert found.size_per_call == 1400
+    assert found.holding is not None
+
+
+@pytest.mark.parametrize(
+    "growths",
+    [
+        beside_a_leak(frame=("/srv/shop/shop/admin.py", 5)),
+        beside_a_leak(frame=LOADING),
+        beside_a_leak(blocks=100.0),
+        beside_a_leak(blocks=0.02),
+        beside_a_leak(types={"shop.Node": 100}),
+        beside_a_leak(
+            store=holding(bound=Bound("LRU.maxsize", 1000), sites={(VIEW,): 100})
+        ),
+    ],
+    ids=["other file", "library", "faster", "slower", "objects", "bounded"],
+)
+def test_what_has_nothing_to_do_with_a_leak_stays_apart(
+    growths: tuple[Growth, ...],
+) -> None:
+    assert [growth.size_per_call for growth in growths] == [900, 500]
+    assert growths[0].holding is None
 
 
 # --- what holds for any evidence

@@ -211,6 +211,17 @@ def test_jumps_seen_over_too_short_a_stretch_are_unclear() -> None:
     assert fit_growth(calls, totals).shape == "unclear"
 
 
+@quick
+@given(CALLS, st.sampled_from([6, 8, 10, 16]))
+def test_equal_jumps_that_come_ever_more_rarely_are_never_linear(
+    calls: int, base: int
+) -> None:
+    def total(n: int) -> float:
+        return 4096.0 * sum(1 for power in range(1, 8) if base**power <= n)
+
+    assert shape_of(calls, total, floor=256) != "linear"
+
+
 def test_one_late_jump_is_no_leak() -> None:
     assert shape_of(1_000, lambda n: 4096.0 if n > 600 else 0.0) == "decaying"
 
@@ -349,6 +360,7 @@ def test_rises_count_the_looks_that_found_more() -> None:
 # --- the line
 
 
+@quick
 @given(
     st.lists(st.integers(-1000, 1000), min_size=2, max_size=20, unique=True),
     st.integers(-1000, 1000),

@@ -235,7 +235,9 @@ def test_native_growth_alone_is_a_native_leak() -> None:
 
 
 @pytest.mark.parametrize("native", [None, law("flat"), law("decaying"), law("unclear")])
-def test_native_memory_that_stands_still_is_no_native_leak(native: Law | None) -> None:
+def test_native_memory_that_does_not_surely_grow_is_no_native_leak(
+    native: Law | None,
+) -> None:
     assert verdict(picture(native=native)).kind == "steady"
 
 

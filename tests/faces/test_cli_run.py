@@ -7,6 +7,7 @@ import os
 import py_compile
 import signal
 import subprocess
+import threading
 import sys
 import zipfile
 from pathlib import Path
@@ -363,6 +364,9 @@ class Running:
             stderr=subprocess.PIPE,
             text=True,
         )
+        # what hangs is killed: then the pipes end, and the test fails
+        self.watchdog = threading.Timer(120, self.process.kill)
+        self.watchdog.start()
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
 
@@ -370,6 +374,7 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.watchdog.cancel()
         self.process.kill()
         self.process.communicate(timeout=60)
 

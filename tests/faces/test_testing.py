@@ -130,8 +130,12 @@ def test_the_directory_of_the_work_is_the_application(tmp_path: Path) -> None:
     file.write_text(source)
     namespace: dict[str, Any] = {"KEPT": KEPT}
     exec(compile(source, str(file), "exec"), namespace)
-    keep = functools.wraps(namespace["keep"])(lambda: namespace["keep"]())
-    (suspect,) = diagnose(keep, calls=100).suspects
+
+    @functools.wraps(namespace["keep"])
+    def decorated() -> None:
+        namespace["keep"]()
+
+    (suspect,) = diagnose(decorated, calls=100).suspects
     assert suspect.site is not None
     assert suspect.site.file == str(file)
     assert suspect.site.in_app
@@ -238,7 +242,9 @@ def test_a_size_that_is_none_is_refused_before_any_call(
     assert asked == []
 
 
-@pytest.mark.parametrize("kind", ["cache", "load", "fragmentation", "steady", "unknown"])
+@pytest.mark.parametrize(
+    "kind", ["cache", "load", "fragmentation", "steady", "unknown"]
+)
 def test_only_a_leak_fails(answers: Callable[..., list[object]], kind: str) -> None:
     asked = answers(_report(kind, 1e6))
     assert_no_growth(_nothing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -14,6 +13,7 @@ from leakguard._readers.containers import length_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     Program = Callable[..., ModuleType]
     Chain = Callable[[str], list[object]]
@@ -259,7 +259,9 @@ def test_code_bounds_its_own_global(program: Program) -> None:
 
 
 @pytest.mark.parametrize("file", [None, 7, "/nowhere/shop.py"])
-def test_code_that_cannot_be_read_bounds_nothing(program: Program, file: object) -> None:
+def test_code_that_cannot_be_read_bounds_nothing(
+    program: Program, file: object
+) -> None:
     program(GUARDED).__file__ = file  # type: ignore[assignment]
     assert module_guard("shop", "TABLE", 3) is None
 

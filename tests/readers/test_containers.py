@@ -104,9 +104,7 @@ def _cached(size: int | None, calls: int) -> object:
         (3, 0),
     ],
 )
-def test_containers_are_measured_and_nothing_else_is(
-    item: object, length: int
-) -> None:
+def test_containers_are_measured_and_nothing_else_is(item: object, length: int) -> None:
     assert length_of(item) == length
 
 
@@ -180,7 +178,7 @@ def test_no_code_of_a_container_or_its_holder_runs_to_find_it() -> None:
 
 @pytest.mark.xfail(strict=True, reason="types are looked up in dicts by their own hash")
 def test_a_class_whose_metaclass_compares_does_not_stop_the_search() -> None:
-    class Comparing(type):
+    class Comparing(type):  # noqa: PLW1641 - unhashable, as it is meant
         __eq__ = _never  # type: ignore[assignment]  # and so without a hash
 
     class Row(metaclass=Comparing):

@@ -31,6 +31,8 @@ from leakguard._readers.paths import climb
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from typing_extensions import Self
+
     from leakguard._core.evidence import Holding
 
     Program = Callable[..., ModuleType]
@@ -285,7 +287,10 @@ def test_a_description_holds_no_object(shop: ModuleType) -> None:
     gone = weakref.ref(entry)
     shop.orders.append(entry)
     grown = [Grown(shop.orders, 1, {}, ("Entry",))]
-    held = describe_grown(grown, set(), seconds=20), find_owner([entry], set(), seconds=20)
+    held = (
+        describe_grown(grown, set(), seconds=20),
+        find_owner([entry], set(), seconds=20),
+    )
     del entry, grown
     shop.orders.clear()
     assert gone() is None
@@ -399,7 +404,7 @@ class Building(threading.Thread):
         except SystemError as error:
             self.error = error
 
-    def __enter__(self) -> Building:
+    def __enter__(self) -> Self:
         self.start()
         assert self.begun.wait(20)
         return self

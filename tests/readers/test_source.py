@@ -51,7 +51,9 @@ def test_everything_else_is_the_application(file: str) -> None:
     assert sources.in_app(file), "the same the second time"
 
 
-@pytest.mark.parametrize("root", ["/opt/lib/site-packages/shop", "/opt/lib/site-packages/shop/"])
+@pytest.mark.parametrize(
+    "root", ["/opt/lib/site-packages/shop", "/opt/lib/site-packages/shop/"]
+)
 def test_the_targets_own_directory_is_the_application(root: str) -> None:
     sources = SourceMap(root)
     assert sources.in_app("/opt/lib/site-packages/shop/views/page.py")
@@ -76,7 +78,9 @@ def test_leakguard_is_never_the_application() -> None:
 @pytest.mark.xfail(strict=True, reason="only its own path is resolved, not the code's")
 def test_leakguard_knows_itself_through_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "leakguard").symlink_to(Path(leakguard.__file__).parent)
-    program = "from leakguard._readers import source; print(source.is_own(source.__file__))"
+    program = (
+        "from leakguard._readers import source; print(source.is_own(source.__file__))"
+    )
     answer = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import subprocess
 import sys
 import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,7 +25,7 @@ from leakguard._runtime.fence import Fence, start_tracing, stop_tracing, toggle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
+    from types import CodeType, FrameType
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL = threading.Thread.start
@@ -218,7 +221,7 @@ def _at(line: int) -> Any:  # noqa: ANN401 - as above
 def test_a_thread_inside_such_a_call_keeps_it_waiting(action: Action) -> None:
     host, worker = FakeHost(crowd()), _at(2)
     host.frames = lambda: {7: worker.gi_frame}
-    reason = "a thread is inside getcwd(), which allocates without the GIL"
+    reason = "a thread is in getcwd(), which may allocate without the GIL"
     assert _refusal(host, action) == reason
     assert action.runs == 0
 
@@ -228,6 +231,47 @@ def test_such_a_call_on_another_line_does_not_matter(line: int, action: Action) 
     host, worker = FakeHost(crowd()), _at(line)
     host.frames = lambda: {7: worker.gi_frame}
     assert Fence(host=host).toggle(action)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "zlib.decompress(data)",
+        "zlib.decompress(\n data,\n wbits=1,\n)",
+        "(\n zlib\n .decompress(\n data\n)\n)",
+        "decompress(\n data\n)",
+        "decompress(\n *[data],\n **{}\n)",
+        "print(\n 1,\n zlib.decompress(data),\n file=file)",
+        "list(map(zlib.decompress, [data]))",
+    ],
+)
+def test_such_a_call_is_seen_however_it_is_written(call: str) -> None:
+    seen = []
+
+    def decompress(*_: object, **__: object) -> None:
+        frame = sys._getframe(1)
+        seen.append(threads.allocating_call(frame.f_code, frame.f_lasti, {}))
+
+    zlib = SimpleNamespace(decompress=decompress)
+    names = {"zlib": zlib, "decompress": decompress, "file": io.StringIO()}
+    exec(f"data = 1\n{call}\n", names)
+    assert seen == ["decompress"]
+
+
+def test_a_c_function_in_an_executor_may_be_such_a_call() -> None:
+    gate = threading.Lock()
+    with gate, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(gate.acquire)
+        while not waiting.running():
+            os.sched_yield()
+        (worker,) = pool._threads
+        found, memo = None, {}  # type: ignore[var-annotated]
+        while found is None:
+            frame = sys._current_frames()[worker.ident or 0]
+            found = threads.allocating_call(frame.f_code, frame.f_lasti, memo)
+        assert found == "run"
+        gate.release()
+        assert waiting.result()
 
 
 def test_it_toggles_when_the_call_is_over(action: Action) -> None:
@@ -245,8 +289,8 @@ def test_a_thread_that_moves_on_after_it_was_judged_keeps_it_waiting(
     host.frames = lambda: {7: worker.gi_frame}
     judge = threads.allocating_call
 
-    def judge_and_switch(frame: FrameType, memo: threads.Memo) -> str | None:
-        found = judge(frame, memo)
+    def judge_and_switch(code: CodeType, at: int, memo: threads.Memo) -> str | None:
+        found = judge(code, at, memo)
         next(worker)
         return found
 
@@ -254,6 +298,27 @@ def test_a_thread_that_moves_on_after_it_was_judged_keeps_it_waiting(
     guard = Fence(host=host, quiet_seconds=0, timeout_seconds=fence.POLL_SECONDS)
     assert not guard.toggle(action)
     assert guard.refusal == Unknown("threads keep running")
+    assert action.runs == 0
+
+
+def test_a_thread_is_judged_by_the_place_it_is_found_at_in_the_end(
+    action: Action, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes round a loop: elsewhere while it is judged, back in the call after."""
+    host, frame = FakeHost(crowd()), SimpleNamespace(f_code=_working.__code__)
+    inside, outside = _at(2).gi_frame.f_lasti, _at(1).gi_frame.f_lasti
+    judge = threads.allocating_call
+
+    def judge_elsewhere(code: CodeType, at: int, memo: threads.Memo) -> str | None:
+        frame.f_lasti = outside
+        found = judge(code, at, memo)
+        frame.f_lasti = inside
+        return found
+
+    frame.f_lasti = inside
+    host.frames = lambda: {7: frame}  # type: ignore[dict-item]
+    monkeypatch.setattr(fence, "allocating_call", judge_elsewhere)
+    assert "in getcwd()" in _refusal(host, action)
     assert action.runs == 0
 
 
@@ -298,6 +363,7 @@ def patched_over() -> Iterator[SimpleNamespace]:
     with Fence():
         gated = threading.Thread.start
 
+        @wraps(gated)
         def theirs(self: threading.Thread) -> None:
             gated(self)
 
@@ -367,20 +433,18 @@ def test_a_start_is_held_until_the_toggle_is_done(
 
 def test_a_start_under_way_keeps_the_toggle_waiting(action: Action) -> None:
     host = FakeHost(crowd())
-    flight = object()
-    fence._GATE.flights[flight] = -1
-    host.meanwhile = lambda: host.slept > 0.01 and fence._GATE.flights.pop(flight, None)
+    fence._GATE.flights.add(-1)
+    host.meanwhile = lambda: host.slept > 0.01 and fence._GATE.flights.discard(-1)
     assert Fence(host=host).toggle(action)
     assert 0.01 < host.slept < 0.015
 
 
 def test_a_start_that_never_ends_refuses_the_toggle(action: Action) -> None:
-    flight = object()
-    fence._GATE.flights[flight] = -1
+    fence._GATE.flights.add(-1)
     try:
         assert _refusal(FakeHost(crowd()), action) == "a thread is being started"
     finally:
-        fence._GATE.flights.pop(flight, None)
+        fence._GATE.flights.discard(-1)
 
 
 @pytest.fixture
@@ -650,7 +714,7 @@ entered, over = threading.Event(), threading.Event()
 def hold():
     with fence.Fence():
         fence._GATE.hold(fence._Hold(threading.get_ident(), time.monotonic() + 60))
-        fence._GATE.flights[object()] = 1
+        fence._GATE.flights.add(1)
         entered.set()
         over.wait()
 
@@ -689,7 +753,7 @@ def test_a_reset_forgets_all_that_other_threads_held() -> None:
     with Fence():
         fence._GATE.enter(gone)
         fence._GATE.users[gone] = -1
-        fence._GATE.flights[gone] = -1
+        fence._GATE.flights.add(-1)
         fence._GATE.reset()
         assert gone not in fence._GATE.users
         assert not fence._GATE.flights

@@ -6,12 +6,14 @@ import os
 import platform
 import sys
 from datetime import datetime, timedelta, timezone
-
-import pytest
+from typing import TYPE_CHECKING
 
 import leakguard
 from leakguard._core.records import Acquittal, Cost, Verdict
 from leakguard._runtime.reporting import build_report
+
+if TYPE_CHECKING:
+    import pytest
 
 VERDICT = Verdict("steady", 0.9, "Nothing grew.")
 COST = Cost(0.01, 0.002, 3, 1.5)
@@ -24,8 +26,8 @@ def test_a_report_tells_of_the_program_and_the_moment() -> None:
     assert report.program.argv0 == sys.argv[0]
     assert platform.python_version().startswith(report.program.python)
     assert report.program.leakguard == leakguard.__version__
-    created = datetime.strptime(report.created_at, "%Y-%m-%dT%H:%M:%SZ")
-    age = datetime.now(timezone.utc) - created.replace(tzinfo=timezone.utc)
+    created = datetime.strptime(report.created_at, "%Y-%m-%dT%H:%M:%S%z")
+    age = datetime.now(timezone.utc) - created
     assert timedelta(0) <= age < timedelta(minutes=1)
 
 

@@ -165,9 +165,7 @@ def test_windows_of_a_cycle_differ_in_length_and_the_first_is_short(
 def test_windows_wait_until_they_are_paid_for() -> None:
     # Each reading of the clock takes a tenth of a second.
     ticks = count()
-    sampler = Sampler(
-        budget=0.5, window_seconds=(0.1,), clock=lambda: next(ticks) / 10
-    )
+    sampler = Sampler(budget=0.5, window_seconds=(0.1,), clock=lambda: next(ticks) / 10)
     sampler.start()
     _wait(lambda: len(sampler._bursts) >= 3)
     sampler.stop()
@@ -233,7 +231,7 @@ def test_a_refused_window_does_no_harm(sampler: Sampler) -> None:
     @contextmanager
     def refuse(*_: object, **__: object) -> Iterator[NoReturn]:
         refused.set()
-        raise WindowRefused("no quiet moment")  # noqa: TRY003
+        raise WindowRefused("no quiet moment")
         yield
 
     with pytest.MonkeyPatch.context() as patched:
