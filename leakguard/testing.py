@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from leakguard._core.records import LeakguardError
 from leakguard._core.units import format_bytes, parse_bytes
 from leakguard._readers.source import SourceMap
-from leakguard._runtime.diagnosis import WorkFailed, diagnose_work
+from leakguard._runtime.diagnosis import diagnose_work
 from leakguard._runtime.reporting import build_report
+from leakguard._runtime.work import WorkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -47,15 +47,17 @@ def look_deep(
     *,
     nframe: int,
     search_seconds: float,
+    keep: frozenset[str] = frozenset(),
 ) -> DeepLook:
     """Let work be done at depth and describe what it left behind.
 
     ``run`` returns how much was done, in the units of the rows' slopes (calls or
-    seconds). The search for holders takes about ``search_seconds`` at most.
+    seconds). The search for holders takes about ``search_seconds`` at most. ``keep``
+    is as in ``newborn_window``.
     """
     frames = frozenset(row.frame for row in rows[:_LEADING_ROWS])
     followed = Followed()
-    with newborn_window(nframe=nframe) as window:
+    with newborn_window(nframe, keep=keep) as window:
         work_done = run()
         survivors, vanished = _survivors(window)
         newborn = Newborn(newborn_objects())

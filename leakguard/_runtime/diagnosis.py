@@ -9,9 +9,7 @@ depth then shows who allocated and who holds.
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import inspect
 import time
 import tracemalloc
 from contextlib import ExitStack
@@ -21,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 from leakguard._core.conclusion import Conclusion, conclude
 from leakguard._core.judge import Limits, Picture, is_enough, picture_of
 from leakguard._core.observe import Checkpoint
-from leakguard._core.records import Cost, LeakguardError
+from leakguard._core.records import Cost
 from leakguard._readers.process import (
     available_bytes,
     collects_automatically,
     read_counters,
     trim_heap,
 )
+from leakguard._runtime import work
 from leakguard._runtime.depth import calls_wanted, look_deep
 from leakguard._runtime.window import newborn_window
 
@@ -56,18 +55,6 @@ GROWN_SHARE_OF_AVAILABLE = 0.25
 WARM_UP_CALLS = 2
 
 
-class WorkFailed(LeakguardError):  # noqa: N818 - it says what happened
-    """The work under diagnosis raised; the original is the ``__cause__``.
-
-    ``call`` is the number of the call, from 0.
-    """
-
-    def __init__(self, call: int, error: BaseException) -> None:
-        """Name the call and the error's type; its message stays with the cause."""
-        super().__init__(f"the work failed in call {call}: {type(error).__name__}")
-        self.call = call
-
-
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What a diagnosis found and what it cost, before it becomes a report."""
@@ -76,58 +63,8 @@ class Diagnosis:
     cost: Cost
 
 
-class Work:
-    """The callable under diagnosis, run and counted; keeps no result."""
-
-    def __init__(self, work: Callable[..., Any], clock: Callable[[], float]) -> None:
-        """Look at the signature once; runs nothing."""
-        self.calls = 0
-        self.seconds = 0.0
-        self._clock = clock
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._one = _caller(work, self)
-
-    def run(self, calls: int, until: float = float("inf")) -> int:
-        """Run up to ``calls`` calls, or until the clock says so; return how many."""
-        started = self._clock()
-        done = 0
-        try:
-            while done < calls:
-                self._one(self.calls)
-                self.calls += 1
-                done += 1
-                if self._clock() >= until:
-                    break
-        except Exception as error:
-            raise WorkFailed(self.calls, error) from error
-        finally:
-            self.seconds += self._clock() - started
-        return done
-
-    def await_in_loop(self, awaitable: Any) -> None:  # noqa: ANN401 - any awaitable
-        """Run a coroutine in the one event loop that all calls share."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-        self._loop.run_until_complete(awaitable)
-
-    def close(self) -> None:
-        """Cancel what the work left in the event loop, and close it."""
-        if self._loop is None:
-            return
-        pending = asyncio.all_tasks(self._loop)
-        for task in pending:
-            task.cancel()
-        if pending:
-            self._loop.run_until_complete(
-                asyncio.gather(*pending, return_exceptions=True)
-            )
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
-        self._loop = None
-
-
 def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
-    work: Callable[..., Any],
+    function: Callable[..., Any],
     sources: SourceMap,
     *,
     calls: int | None,
@@ -136,15 +73,15 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
     progress: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Diagnosis:
-    """Run ``work`` until it is clear whether and where it leaks.
+    """Run ``function`` until it is clear whether and where it leaks.
 
     Raises:
-        WorkFailed: the work raised; everything is restored.
+        WorkFailed: ``function`` raised; everything is restored.
 
     """
     started = clock()
     tell = progress or (lambda _text: None)
-    subject = Work(work, clock)
+    subject = work.Work(function, clock)
     with ExitStack() as stack:
         stack.callback(subject.close)
         subject.run(WARM_UP_CALLS)
@@ -178,14 +115,14 @@ def _limits(calls: int | None, seconds: float) -> Limits:
 
 
 def _watch(
-    subject: Work,
+    subject: work.Work,
     limits: Limits,
     clock: Callable[[], float],
     tell: Callable[[str], None],
 ) -> tuple[list[Checkpoint], Picture]:
     """Look at growing call counts until more calls would teach nothing."""
     looks: list[Checkpoint] = []
-    with newborn_window() as window:
+    with newborn_window(keep=work.OWN_FILE) as window:
         started, first = clock(), subject.calls
         goal = 1
         while True:
@@ -226,7 +163,7 @@ def _look(
 
 
 def _look_deep(
-    subject: Work,
+    subject: work.Work,
     picture: Picture,
     nframe: int | None,
     seconds: float,
@@ -239,6 +176,7 @@ def _look_deep(
         picture.rows,
         nframe=nframe or DEPTH_FRAMES,
         search_seconds=max(LEAST_SEARCH_SECONDS, seconds * 0.5),
+        keep=work.OWN_FILE,
     )
 
 
@@ -255,38 +193,3 @@ def _progress_line(picture: Picture, seconds: float) -> str:
     lines = "line" if growing == 1 else "lines"
     found = f", {growing} {lines} growing" if growing else ""
     return f"{picture.calls} calls in {seconds:.0f} s{found}"
-
-
-def _caller(work: Callable[..., Any], subject: Work) -> Callable[[int], None]:
-    """Return how to make one call: with or without its number, sync or async."""
-    numbered = _takes_number(work)
-    is_async = inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(
-        getattr(work, "__call__", None)  # noqa: B004 - its kind, not its presence
-    )
-
-    def call_async(number: int) -> None:
-        subject.await_in_loop(work(number) if numbered else work())
-
-    def call_sync(number: int) -> None:
-        result = work(number) if numbered else work()
-        if inspect.isawaitable(result):
-            subject.await_in_loop(result)
-
-    return call_async if is_async else call_sync
-
-
-def _takes_number(work: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(work).bind()
-    except TypeError:
-        return True
-    except ValueError:  # a builtin without a signature
-        return False
-    return _first_parameter_is_number(work)
-
-
-def _first_parameter_is_number(work: Callable[..., Any]) -> bool:
-    """Return whether an optional first parameter wants the call's number."""
-    for parameter in inspect.signature(work).parameters.values():
-        return parameter.name in {"i", "n", "number", "index", "call"}
-    return False

@@ -130,9 +130,8 @@ def law(
     *,
     grown: float = 1 << 20,
     confidence: float = 0.99,
-    rises: int = 5,
 ) -> Law:
-    return Law(shape, slope, 0.0, grown, confidence, rises)
+    return Law(shape, slope, 0.0, grown, confidence)
 
 
 def row(
@@ -196,7 +195,6 @@ def growth(  # noqa: PLR0913 - a record's fields, each with its usual value
     size: float = 1024.0,
     blocks: float = 1.0,
     grown: float = 1 << 20,
-    rises: int = 5,
     confidence: float = 0.99,
     stack: Stack | None = None,
     types: tuple[str, ...] = ("dict",),
@@ -210,7 +208,6 @@ def growth(  # noqa: PLR0913 - a record's fields, each with its usual value
         size_per_call=size,
         blocks_per_call=blocks,
         grown_bytes=grown,
-        rises=rises,
         confidence=confidence,
         stacks=frozenset({way}),
         types=types,

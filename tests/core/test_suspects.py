@@ -115,12 +115,11 @@ def test_crumbs_beside_a_leak_are_not_accused() -> None:
         (growth(size=47, grown=1_000), False),
         (growth(size=48, grown=1_000), True),
         (growth(size=5, grown=256 << 10), True),
-        (growth(size=5_000, grown=256 << 20, rises=2), False),
-        (growth(size=5, grown=1_000, rises=0, held_by=holding()), True),
-        (growth(size=5, grown=1_000, rises=0, is_cycle=True), True),
+        (growth(size=5, grown=1_000, held_by=holding()), True),
+        (growth(size=5, grown=1_000, is_cycle=True), True),
     ],
 )
-def test_what_nobody_holds_must_have_grown_much_and_often(
+def test_what_nobody_holds_must_have_grown_much(
     seen: Growth, *, is_accused: bool
 ) -> None:
     assert bool(accused(seen)) is is_accused
@@ -278,7 +277,6 @@ def names_at(root: str) -> Names:
     before=st.integers(0, 3),
     rate=st.floats(50, 1e6),
     confidence=st.floats(0.5, 0.99),
-    rises=st.integers(3, 20),
     depth=st.integers(0, 5),
 )
 def test_a_bug_has_one_fingerprint_on_every_machine_and_after_every_edit(  # noqa: PLR0913 - all that may differ
@@ -288,7 +286,6 @@ def test_a_bug_has_one_fingerprint_on_every_machine_and_after_every_edit(  # noq
     before: int,
     rate: float,
     confidence: float,
-    rises: int,
     depth: int,
 ) -> None:
     usual = growth((f"{root}shop/views.py", 41), held_by=holding())
@@ -296,7 +293,6 @@ def test_a_bug_has_one_fingerprint_on_every_machine_and_after_every_edit(  # noq
     changed = growth(
         frame,
         size=rate,
-        rises=rises,
         confidence=confidence,
         stack=(frame, *[(f"{root}main.py", n) for n in range(depth)]),
         held_by=holding(length=line, new_entries=line),

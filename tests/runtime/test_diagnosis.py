@@ -23,7 +23,8 @@ import pytest
 import leakguard
 from leakguard._readers.source import SourceMap
 from leakguard._runtime import diagnosis
-from leakguard._runtime.diagnosis import Work, WorkFailed, diagnose_work
+from leakguard._runtime.diagnosis import diagnose_work
+from leakguard._runtime.work import Work, WorkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

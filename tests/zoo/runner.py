@@ -51,10 +51,16 @@ def run(
     program: Program,
     python: str = sys.executable,
     timeout_seconds: float = TIMEOUT_SECONDS,
+    seconds: float | None = None,
 ) -> Run:
-    """Diagnose a program from outside with the public command."""
+    """Diagnose a program from outside with the public command.
+
+    ``seconds`` is its time budget, the command's own when not given.
+    """
     target = f"{program.path}:step"
     command = [python, "-m", "leakguard", "diagnose", target, "--json"]
+    if seconds is not None:
+        command += ["--seconds", str(seconds)]
     environment = {k: v for k, v in os.environ.items() if k not in DROPPED}
     environment["PYTHONHASHSEED"] = "0"
     began = time.monotonic()
@@ -70,13 +76,13 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        seconds = time.monotonic() - began
-        return Run(None, None, seconds, f"no answer after {timeout_seconds:g} s")
-    seconds = time.monotonic() - began
+        took = time.monotonic() - began
+        return Run(None, None, took, f"no answer after {timeout_seconds:g} s")
+    took = time.monotonic() - began
     document, trouble = _decode(done.stdout)
     if trouble:
         trouble += f"; stderr: {done.stderr.strip()[-600:] or 'empty'}"
-    return Run(document, done.returncode, seconds, trouble)
+    return Run(document, done.returncode, took, trouble)
 
 
 def _decode(text: str) -> tuple[dict[str, Any] | None, str]:

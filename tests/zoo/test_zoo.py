@@ -8,6 +8,9 @@ import catalogue
 import pytest
 import runner
 
+#: Half of the default budget, since there are a hundred of them.
+SHORT_SECONDS = 20
+
 pytestmark = pytest.mark.zoo
 
 
@@ -15,5 +18,7 @@ pytestmark = pytest.mark.zoo
 def test_the_report_is_right(program: catalogue.Program) -> None:
     if program.needs and importlib.util.find_spec(program.needs) is None:
         pytest.skip(f"{program.needs} is not installed")
-    outcome = runner.judge(program, runner.run(program))
+    outcome = runner.judge(program, runner.run(program, seconds=SHORT_SECONDS))
+    if not outcome.ok:  # too few calls on a busy machine: with the full budget, then
+        outcome = runner.judge(program, runner.run(program))
     assert outcome.ok, "\n".join(outcome.complaints)
