@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakguard._core.patterns import Clues, match_pattern
@@ -24,6 +24,8 @@ _NEGLIGIBLE_SHARE = 0.01
 #: dicts) look the same for thousands of calls.
 _UNHELD_BYTES_PER_CALL, _UNHELD_BYTES = 48.0, 256 * 1024
 _STACK_LINES = 24
+#: A bound that is reached beyond this size bounds nothing in a container.
+_MOST_PLATEAU_BYTES = 1 << 30
 #: A holder whose entries die of age is acquitted until this multiple of the age.
 _AGE_PATIENCE = 1.5
 
@@ -100,7 +102,11 @@ def split_bounded(
         if holding is None or bound is None or _outlived(bound, seconds):
             guilty.append(growth)
             continue
-        acquitted.append(_acquittal(growth, holding, bound, names, calls))
+        innocent = _acquittal(growth, holding, bound, names, calls)
+        if (innocent.plateau_bytes or 0) > _MOST_PLATEAU_BYTES:
+            guilty.append(replace(growth, holding=replace(holding, bound=None)))
+        else:
+            acquitted.append(innocent)
     return guilty, acquitted
 
 
