@@ -75,9 +75,10 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
         trimmed_bytes=trim() if asks else None,
         seconds_per_call=seconds_per_call,
     )
+    named = suspects if verdict.kind == "leak" else ()
     if verdict.kind == "native-leak":
-        suspects = (accuse_native(verdict),)
-    return Conclusion(verdict, suspects, acquitted)
+        named = (accuse_native(verdict),)
+    return Conclusion(verdict, named, acquitted)
 
 
 def _goes_on(row: GrowthRow, looks: Sequence[Checkpoint], deep: DeepLook) -> bool:

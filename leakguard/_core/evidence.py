@@ -158,7 +158,7 @@ def _shares(row: GrowthRow, look: DeepLook) -> list[tuple[Stack, float]]:
 
 
 def _line(frame: Frame, parts: Sequence[_Part], look: DeepLook) -> Growth:
-    biggest = max(parts, key=lambda part: part.size_per_call)
+    biggest = max(parts, key=lambda part: (part.size_per_call, part.stack))
     stacks = frozenset(part.stack for part in parts)
     gone = sum(part.size_per_call for part in parts if part.stack in look.vanished)
     size = sum(part.size_per_call for part in parts)
@@ -171,16 +171,23 @@ def _line(frame: Frame, parts: Sequence[_Part], look: DeepLook) -> Growth:
         confidence=biggest.row.size.confidence,
         stacks=stacks,
         types=_types_of(stacks, look),
-        holding=next((look.owners[s] for s in stacks if s in look.owners), None),
+        holding=look.owners.get(_owned_first(parts, look)),
         is_cycle=gone > size / 2,
     )
+
+
+def _owned_first(parts: Sequence[_Part], look: DeepLook) -> Stack:
+    """Return the stack with most bytes among those whose owner was found, or any."""
+    owned = [part for part in parts if part.stack in look.owners] or parts
+    return max(owned, key=lambda part: (part.size_per_call, part.stack)).stack
 
 
 def _types_of(stacks: Iterable[Stack], look: DeepLook) -> tuple[str, ...]:
     counted: Counter[str] = Counter()
     for stack in stacks:
         counted.update(look.types.get(stack, {}))
-    return tuple(kind for kind, _ in counted.most_common(8))
+    ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(kind for kind, _ in ranked[:8])
 
 
 def _with_holding(

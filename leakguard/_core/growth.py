@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Shape = Literal["linear", "decaying", "flat", "unclear"]
+#: In proportion to the work; slowing down; still; up and down again; not to be told.
+Shape = Literal["linear", "decaying", "flat", "wavering", "unclear"]
 
 #: A late rate below this share of the early one is slowing down; above it, steady.
-#: A power law n**0.5 has 0.45 between the stretches compared here, a leak 1.0.
+#: A power law n**0.5 has 0.65 between the stretches compared here, a leak 1.0.
 STEADY_SHARE = 0.7
 #: Growth over the last three quarters of the calls against that of the fifth before:
 #: 4 in proportion to the work, 2 to 8 in doublings, 1 when it follows the logarithm.
@@ -55,6 +56,7 @@ def fit_growth(
     Growth of at most ``floor`` over the later half counts as standing still. Cost:
     linear in the number of points.
     """
+    calls, totals = _without_short_end(calls, totals)
     if len(calls) < MIN_POINTS or calls[-1] - calls[0] < MIN_CALLS:
         return Law("unclear", 0.0, totals[-1] if totals else 0.0, 0.0, 0.0)
     middle = _index_near(calls, 0.45)
@@ -78,6 +80,8 @@ def _shape(
     rates: tuple[float, float],
 ) -> Shape:
     early, late = rates
+    if _largest_fall(totals[start:]) > (totals[-1] - totals[middle]) / 4:
+        return "wavering"
     steps = _step_rates(calls, totals, start)
     if _is_stepwise(steps, late):
         return _stepwise_shape(calls, totals)
@@ -86,6 +90,20 @@ def _shape(
     if min(_smoothed(_step_rates(calls, totals, middle))) < late / 4:
         return "decaying" if steps[-1] <= 0 else "unclear"
     return "linear"
+
+
+def _without_short_end(
+    calls: Sequence[int], totals: Sequence[float]
+) -> tuple[Sequence[int], Sequence[float]]:
+    """Drop the look before the last when hardly any calls lie between the two."""
+    if len(calls) > MIN_POINTS and calls[-1] - calls[-2] < calls[-1] / 20:
+        return [*calls[:-2], calls[-1]], [*totals[:-2], totals[-1]]
+    return calls, totals
+
+
+def _largest_fall(totals: Sequence[float]) -> float:
+    falls = [a - b for a, b in itertools.pairwise(totals)]
+    return max(falls, default=0.0)
 
 
 def _is_stepwise(steps: Sequence[float], late: float) -> bool:

@@ -37,6 +37,8 @@ SURE: tuple[tuple[int, float, int], ...] = (
     (3_000, 10.0, 8 << 20),
     (50_000, 4.0, 0),
 )
+#: Growth that could not be told apart is worth a doubt from this size on.
+OPEN_BYTES = 64 * 1024
 #: The C heap is shared with imports, threads and the allocator's own habits.
 NATIVE_CONFIDENCE = 0.9
 #: Below this many calls nothing is decided.
@@ -77,6 +79,11 @@ class Picture:
         """The sites whose growth slows down: warm-ups and caches."""
         return tuple(row for row in self.rows if row.size.shape == "decaying")
 
+    @property
+    def wavering_rows(self) -> tuple[GrowthRow, ...]:
+        """The sites that grow and shrink: work in flight, batches, sawtooths."""
+        return tuple(row for row in self.rows if row.size.shape == "wavering")
+
 
 def picture_of(looks: Sequence[Checkpoint]) -> Picture:
     """Return the laws behind the looks."""
@@ -110,7 +117,7 @@ def _is_settled(first: Checkpoint, last: Checkpoint, picture: Picture) -> bool:
     natively = picture.native is not None and picture.native.shape == "linear"
     moving = bool(picture.steady_rows or picture.open_rows) or natively
     if not moving:
-        slowing = bool(picture.slowing_rows)
+        slowing = bool(picture.slowing_rows or picture.wavering_rows)
         calls = QUIET_CALLS * (4 if slowing else 1)
         seconds = QUIET_SECONDS * (2 if slowing else 1)
         return last.calls >= calls and last.seconds >= seconds
@@ -134,18 +141,18 @@ def judge(
     ``trimmed_bytes`` is what the C library gave back when asked at the end (``None``
     when it was not asked): memory that comes back was fragmentation, not a leak.
     """
+    if picture.calls < LEAST_CALLS:
+        return _undecided(picture)
     if suspects:
         return _leak(picture, suspects, seconds_per_call)
     if _is_native(picture):
         return _native(picture, seconds_per_call)
     if picture.resident is not None and picture.resident.shape == "linear":
         return _resident(picture, trimmed_bytes, seconds_per_call)
-    if picture.open_rows and picture.calls < LEAST_CALLS * 4:
+    if sum(row.size.grown for row in picture.open_rows) > OPEN_BYTES:
         return _undecided(picture)
     if acquitted:
         return acquitted_verdict(acquitted, f"{picture.calls} calls")
-    if picture.calls < LEAST_CALLS:
-        return _undecided(picture)
     return Verdict(
         "steady",
         0.95,
@@ -183,7 +190,6 @@ def _is_native(picture: Picture) -> bool:
         picture.native is not None
         and picture.native.shape == "linear"
         and picture.native.confidence >= NATIVE_CONFIDENCE
-        and picture.calls >= LEAST_CALLS
     )
 
 

@@ -96,12 +96,6 @@ def resident_law(looks: Sequence[Checkpoint]) -> Law | None:
     return _law(looks, _unexplained_bytes, RESIDENT_FLOOR_BYTES)
 
 
-def traced_law(looks: Sequence[Checkpoint]) -> Law:
-    """Return the law of all traced bytes."""
-    found = _law(looks, lambda look: look.traced_bytes, SITE_FLOOR_BYTES)
-    return found or fit_growth((), ())
-
-
 def is_turnover(looks: Sequence[Checkpoint], row: GrowthRow) -> bool:
     """Return whether what a site grew only took the place of what was there before.
 

@@ -60,8 +60,8 @@ _CONNECTION = (
     r"|Buffered(?:Reader|Writer|Random)|NamedTemporaryFile|_TemporaryFileWrapper)\Z"
 )
 _LISTENING = (
-    r"listener|handler|observer|callback|subscri|receiver|hook|signal|slot|watcher"
-    r"|on_\w+|_events?\b|before_\w+|after_\w+|teardown"
+    r"listener|handler|observer|callback|subscriber|receiver|hook|signal|watcher"
+    r"|(?<![a-z])(?:slots?\b|on_\w|before_\w|after_\w)|_events?\b|teardown"
 )
 _CALLABLE = (
     r"\A(?:function|method|functools\.partial|builtin_function_or_method"
@@ -125,6 +125,7 @@ _NATIVE_HINT = (
     "object without close()/free(), or a ctypes allocation."
 )
 
+_TASK = r"(?:asyncio|concurrent)[\w.]*\.(?:Task|Future)\Z|\Acoroutine\Z"
 _THREAD = r"\Athreading\.(?:Thread|Timer)\Z"
 _LOGGING = r"logging\..*(?:Handler|Logger)\Z"
 _REGISTRY = r"registry|registered|plugin"
@@ -132,7 +133,7 @@ _HOLDING_KEYS = r"dict\Z|mapping\Z|\Aset\Z|cache\Z|_lru_cache_wrapper|Counter\Z"
 
 RULES: tuple[Rule, ...] = (
     Rule("unbounded-cache", "is_unbounded_lru", _words("True"), _LRU_HINT),
-    Rule("task", "main_types", _words(r"(?:Task|Future)\Z|\Acoroutine\Z"), _TASK_HINT),
+    Rule("task", "main_types", _words(_TASK), _TASK_HINT),
     Rule("thread", "main_types", _words(_THREAD), _THREAD_HINT),
     Rule("thread", "owner_path", _words(r"\Athreading\._"), _THREAD_HINT),
     Rule("handler", "main_types", _words(_LOGGING), _HANDLER_HINT),

@@ -149,6 +149,14 @@ def _quiet_or_native(
             f" {format_bytes(rate)} per second: native code keeps it.",
             growth_bytes_per_second=rate,
         )
+    if not still and blocks_law(totals).shape in ("linear", "unclear"):
+        return Verdict(
+            "unknown",
+            0.5,
+            f"The program holds more and more blocks over {format_seconds(seconds)},"
+            f" but no line stood out in {len(bursts)} windows; a longer run or a larger"
+            " --budget would decide it.",
+        )
     return Verdict(
         "steady",
         0.8,

@@ -91,6 +91,7 @@ def split_bounded(
 ) -> tuple[list[Growth], list[Acquittal]]:
     """Part what has no bound from what its holder acquits.
 
+    ``calls`` were made since the start, 0 when the work is not counted.
     ``seconds`` is how long the work has run: entries that should have died of age by
     then acquit nothing.
     """
@@ -172,12 +173,15 @@ def _acquittal(
         return Acquittal(
             site, holding.path, growth.size_per_call, None, f"{reason} ({bound.what})"
         )
-    per_entry = growth.size_per_call * calls / max(1, holding.length)
-    plateau = int(per_entry * bound.entries)
     reason = (
         f"{holding.path} holds {holding.length} of {bound.entries} entries"
-        f" ({bound.what}) and will end near {format_bytes(plateau)}"
+        f" ({bound.what})"
     )
+    plateau = None
+    if calls:
+        per_entry = growth.size_per_call * calls / max(1, holding.length)
+        plateau = int(per_entry * bound.entries)
+        reason += f" and will end near {format_bytes(plateau)}"
     return Acquittal(site, holding.path, growth.size_per_call, plateau, reason)
 
 
@@ -212,11 +216,17 @@ def _suspect(
         owner=owner,
         growth_bytes_per_call=rate if by_call else None,
         growth_count_per_call=growth.blocks_per_call if by_call else None,
-        growth_bytes_per_second=rate / seconds_per_call if seconds_per_call else rate,
+        growth_bytes_per_second=_per_second(rate, seconds_per_call),
         confidence=growth.confidence,
         pattern=pattern,
         hint=hint,
     )
+
+
+def _per_second(rate: float, seconds_per_call: float | None) -> float | None:
+    if seconds_per_call is None:  # it is per second already
+        return rate
+    return rate / seconds_per_call if seconds_per_call > 0 else None
 
 
 def _stack_lines(stack: Stack, names: Names) -> tuple[str, ...]:

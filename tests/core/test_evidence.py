@@ -185,7 +185,6 @@ def test_a_holder_that_is_no_container_is_kept() -> None:
     assert only(gather([row()], deep, in_app)).holding == head
 
 
-@pytest.mark.xfail(strict=True, reason="the owner of any stack of the line is taken")
 def test_a_line_is_held_by_the_owner_of_most_of_its_growth() -> None:
     major, minor = holding("shop.major"), holding("shop.minor")
     for line in range(24):
@@ -198,7 +197,6 @@ def test_a_line_is_held_by_the_owner_of_most_of_its_growth() -> None:
         assert only(gather(rows, deep, in_app)).holding == major
 
 
-@pytest.mark.xfail(strict=True, reason="equally frequent types come in hash order")
 def test_equally_frequent_types_come_in_the_same_order_on_every_machine() -> None:
     seen = set()
     for machine in range(24):

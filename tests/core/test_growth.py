@@ -66,7 +66,6 @@ def test_a_leak_is_linear_under_noise_whatever_its_rate(
     assert found.confidence > 0.9
 
 
-@pytest.mark.xfail(strict=True, reason="one call is a stretch like one of hundreds")
 def test_a_wobble_in_a_short_last_stretch_does_not_hide_a_leak() -> None:
     calls = looks_at(759)
     assert calls[-2:] == [758, 759]
@@ -128,16 +127,6 @@ def test_the_own_memory_of_a_growing_container_is_linear(kind: str, calls: int) 
     assert container_sizes(calls, *adding[kind]).shape == "linear"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a set's table grows fourfold: often there is no jump in the later half",
-)
-@pytest.mark.parametrize("calls", [700, 1_000, 3_500, 4_800, 15_000, 19_000])
-def test_the_own_memory_of_a_growing_set_does_not_stand_still(calls: int) -> None:
-    seen: set[int] = set()
-    assert container_sizes(calls, seen, seen.add).shape != "flat"
-
-
 # --- what slows down
 
 #: name -> (share of the calls after which it bends or is full) -> total at n calls.
@@ -193,10 +182,10 @@ def test_growth_that_has_just_come_to_rest_is_not_linear() -> None:
     assert fit_growth(calls, totals).shape == "decaying"
 
 
-def test_growth_with_a_setback_in_the_later_half_is_unclear() -> None:
+def test_growth_with_a_setback_in_the_later_half_wavers() -> None:
     calls = [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]
     totals = [100, 200, 300, 400, 500, 600, 700, 500, 400, 900]
-    assert fit_growth(calls, totals).shape == "unclear"
+    assert fit_growth(calls, totals).shape == "wavering"
 
 
 def test_one_long_last_stretch_is_judged_as_a_whole() -> None:
@@ -229,9 +218,6 @@ def test_one_late_jump_is_no_leak() -> None:
 # --- what comes back
 
 
-@pytest.mark.xfail(
-    strict=True, reason="nothing looks at falls before the later half, or between"
-)
 @quick
 @given(CALLS, st.floats(0.001, 0.45), st.integers(100, 100_000))
 @example(calls=64, share=18 / 64, size=1000)
@@ -243,7 +229,6 @@ def test_a_sawtooth_is_never_linear(calls: int, share: float, size: int) -> None
     assert shape_of(calls, lambda n: n % period * size, floor=256) != "linear"
 
 
-@pytest.mark.xfail(strict=True, reason="8 % are: falls before the later half are free")
 def test_memory_that_merely_wobbles_is_linear_less_than_once_in_a_hundred() -> None:
     rnd = random.Random(1)
     shapes = [

@@ -12,7 +12,6 @@ from leakguard._core.observe import (
     is_turnover,
     native_law,
     resident_law,
-    traced_law,
 )
 from tests.core.builders import APP, PACKAGE, STDLIB, look, quick, watch
 
@@ -147,13 +146,6 @@ def test_arenas_that_come_and_go_are_no_resident_growth() -> None:
     found = resident_law(watch(1_000, {}, mapped=lambda n: n // 200 << 20))
     assert found is not None
     assert found.shape == "flat"
-
-
-def test_all_traced_bytes_have_a_law() -> None:
-    looks = watch(1_000, {FAST: lambda n: (1000 * n, n), SLOW: lambda n: (24 * n, n)})
-    assert traced_law(looks).shape == "linear"
-    assert traced_law(looks).slope == pytest.approx(1024)
-    assert traced_law([]).shape == "unclear"
 
 
 # --- turnover

@@ -215,7 +215,6 @@ def test_holders_are_known_by_their_names(path: str, pattern: str) -> None:
     assert match_pattern(Clues(owner_path=path))[0] == pattern
 
 
-@pytest.mark.xfail(strict=True, reason="on_\\w+ matches inside of words")
 @pytest.mark.parametrize(
     "path",
     [

@@ -220,7 +220,6 @@ def test_a_warm_up_is_no_native_leak() -> None:
     assert judge_run(WINDOWS, totals, []).kind == "steady"
 
 
-@pytest.mark.xfail(strict=True, reason="rising blocks without a suspect end as steady")
 def test_a_program_whose_blocks_rise_all_the_time_is_not_called_steady() -> None:
     totals = run(blocks=lambda t: 500_000 + 10_000 * t)
     assert judge_run(WINDOWS, totals, []).kind != "steady"

@@ -91,7 +91,6 @@ def test_growth_per_second_says_nothing_per_call() -> None:
     assert found.growth_count_per_call is None
 
 
-@pytest.mark.xfail(strict=True, reason="bytes per call are given as bytes per second")
 def test_calls_that_take_no_measurable_time_have_no_rate_per_second() -> None:
     (found,) = accused(growth(), seconds=0.0)
     assert found.growth_bytes_per_call == 1024
@@ -240,7 +239,6 @@ def test_an_empty_holder_is_acquitted_too() -> None:
     assert len(split(growth(held_by=empty))[1]) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a run, which counts no calls, gets 0 B")
 def test_a_plateau_is_unknown_where_calls_are_not_counted() -> None:
     _, (found,) = split(growth(size=1024, held_by=BOUNDED), calls=0)
     assert found.plateau_bytes is None

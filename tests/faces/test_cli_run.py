@@ -7,8 +7,8 @@ import os
 import py_compile
 import signal
 import subprocess
-import threading
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -350,6 +350,8 @@ else:
 
 
 READY = "import sys, time\nprint('ready', flush=True)\n"
+# In short waits: a signal that lands just before a blocking read would not end it.
+WAIT = "import select\nwhile not select.select([sys.stdin], [], [], 0.05)[0]: pass\n"
 
 
 @final
@@ -400,7 +402,7 @@ class Running:
 def test_a_signal_asks_for_a_report(
     options_: list[str], number: signal.Signals
 ) -> None:
-    write("app.py", READY + "sys.stdin.readline()")
+    write("app.py", READY + WAIT)
     with Running(*options_, "app.py") as running:
         for _ in range(2):
             running.process.send_signal(number)
@@ -430,7 +432,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 @posix
 def test_a_terminated_program_still_reports_and_dies_of_it() -> None:
-    write("app.py", READY + "sys.stdin.readline()")
+    write("app.py", READY + WAIT)
     with Running("app.py") as running:
         running.process.terminate()
         code, err = running.finish()
@@ -440,7 +442,7 @@ def test_a_terminated_program_still_reports_and_dies_of_it() -> None:
 
 @posix
 def test_ctrl_c_reports_and_exits_with_130() -> None:
-    write("app.py", READY + "sys.stdin.readline()")
+    write("app.py", READY + WAIT)
     with Running("app.py") as running:
         running.process.send_signal(signal.SIGINT)
         code, err = running.finish()
@@ -450,7 +452,7 @@ def test_ctrl_c_reports_and_exits_with_130() -> None:
 
 
 def test_reports_come_every_so_often() -> None:
-    write("app.py", READY + "sys.stdin.readline()")
+    write("app.py", READY + WAIT)
     with Running("--every", "10ms", "app.py") as running:
         assert running.read_report()
         assert running.read_report()

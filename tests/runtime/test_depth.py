@@ -64,9 +64,12 @@ def _no_collector() -> Iterator[None]:
     gc.enable()
 
 
+def _law(slope: float) -> Law:
+    return Law(shape="linear", slope=slope, intercept=0.0, grown=100.0, confidence=0.9)
+
+
 def _row(line: int, blocks: float = 1.0) -> GrowthRow:
-    law = Law("linear", 100.0, 0.0, 100.0, 0.9, 5)
-    return GrowthRow((__file__, line), law, Law("linear", blocks, 0.0, 1.0, 0.9, 5))
+    return GrowthRow((__file__, line), _law(100.0), _law(blocks))
 
 
 def _line(method: Callable[..., object]) -> int:
