@@ -57,7 +57,7 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
     rows = [row for row in picture.steady_rows if _goes_on(row, looks, depth)]
     growths = gather(rows, depth, names.in_app)
     guilty, bounded = split_bounded(
-        growths, names, calls=picture.calls, seconds=seconds
+        growths, names, work_done=depth.work_done, seconds=seconds
     )
     suspects = accuse(
         guilty,

@@ -87,11 +87,11 @@ def accuse_native(verdict: Verdict) -> Suspect:
 
 
 def split_bounded(
-    growths: Iterable[Growth], names: Names, *, calls: int, seconds: float
+    growths: Iterable[Growth], names: Names, *, work_done: float, seconds: float
 ) -> tuple[list[Growth], list[Acquittal]]:
     """Part what has no bound from what its holder acquits.
 
-    ``calls`` were made since the start, 0 when the work is not counted.
+    ``work_done`` is what the look at depth saw, in the units of the rates.
     ``seconds`` is how long the work has run: entries that should have died of age by
     then acquit nothing.
     """
@@ -103,7 +103,7 @@ def split_bounded(
         if holding is None or bound is None or _outlived(bound, seconds):
             guilty.append(growth)
             continue
-        innocent = _acquittal(growth, holding, bound, names, calls)
+        innocent = _acquittal(growth, holding, bound, names, work_done)
         if (innocent.plateau_bytes or 0) > _MOST_PLATEAU_BYTES:
             guilty.append(replace(growth, holding=replace(holding, bound=None)))
         else:
@@ -165,7 +165,7 @@ def _outlived(bound: Bound, seconds: float) -> bool:
 
 
 def _acquittal(
-    growth: Growth, holding: Holding, bound: Bound, names: Names, calls: int
+    growth: Growth, holding: Holding, bound: Bound, names: Names, work_done: float
 ) -> Acquittal:
     site = site_of(growth.frame, names)
     if bound.entries is None:
@@ -178,8 +178,8 @@ def _acquittal(
         f" ({bound.what})"
     )
     plateau = None
-    if calls:
-        per_entry = growth.size_per_call * calls / max(1, holding.length)
+    if holding.new_entries:
+        per_entry = growth.size_per_call * work_done / holding.new_entries
         plateau = int(per_entry * bound.entries)
         reason += f" and will end near {format_bytes(plateau)}"
     return Acquittal(site, holding.path, growth.size_per_call, plateau, reason)

@@ -11,12 +11,23 @@ from __future__ import annotations
 import ast
 import functools
 import re
-import sys
+import types
 from collections import deque
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import Bound
-from leakguard._readers.paths import attributes_of, is_a
+from leakguard._readers.attributes import (
+    attributes_of,
+    dict_of,
+    is_a,
+    is_any,
+    module_file,
+    module_variables,
+    modules_by_dict,
+    mro_of,
+)
+from leakguard._readers.heap import name_of_type
+from leakguard._readers.paths import describe
 from leakguard._readers.source import parse
 
 if TYPE_CHECKING:
@@ -43,6 +54,12 @@ _AGE_NAME = re.compile(
 _MAX_ENTRIES = 10_000_000
 #: Some caches prune late (SQLAlchemy's at 1.5 times its capacity).
 _LATE_PRUNING = 1.6
+_OWNERS = 2
+#: Modules read for guards: the holder's own, its base classes', its owner's.
+_MODULES = 6
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_PLAIN = (dict, list, set, tuple, deque)
+_LRU = functools._lru_cache_wrapper  # noqa: SLF001 - the type has no public name
 _REMOVALS = frozenset(
     {"pop", "popitem", "popleft", "clear", "remove", "discard", "flush", "evict"}
 )
@@ -54,27 +71,22 @@ def bound_of(chain: Sequence[object], length: int) -> Bound | None:
     ``length`` is its present number of entries: a stated size that it has already
     outgrown is none of its bounds.
     """
-    holder = chain[-1]
     owners = list(_owners(chain))
-    found = _enforced(holder)
-    if found is None:
-        found = _stated(owners, length)
-    if found is None:
-        found = _guarded(owners, holder, length)
-    return found
+    return (
+        _enforced(chain[-1])
+        or _stated(owners, length)
+        or _guarded(chain, owners, length)
+    )
 
 
 def is_unbounded_lru(holder: object) -> bool:
     """Return whether a holder is an ``lru_cache(maxsize=None)``."""
-    return (
-        is_a(holder, functools._lru_cache_wrapper)  # noqa: SLF001 - its only name
-        and holder.cache_info().maxsize is None
-    )
+    return is_a(holder, _LRU) and _LRU.cache_info(holder).maxsize is None
 
 
 def _enforced(holder: object) -> Bound | None:
-    if is_a(holder, functools._lru_cache_wrapper):  # noqa: SLF001 - its only name
-        limit = holder.cache_info().maxsize
+    if is_a(holder, _LRU):
+        limit = _LRU.cache_info(holder).maxsize
         return None if limit is None else Bound("lru_cache maxsize", limit)
     if is_a(holder, deque):
         limit = deque.maxlen.__get__(holder)
@@ -90,10 +102,9 @@ def _owners(chain: Sequence[object]) -> Iterator[object]:
     """
     given = 0
     for item in reversed(chain):
-        plain = type(item) in (dict, list, set, tuple, deque)
-        if plain:
+        if any(type(item) is plain for plain in _PLAIN):
             continue
-        if is_a(item, type) or given == 2:
+        if is_any(item, (type, types.FunctionType)) or given == _OWNERS:
             return
         yield item
         given += 1
@@ -101,18 +112,22 @@ def _owners(chain: Sequence[object]) -> Iterator[object]:
 
 def _stated(owners: Sequence[object], length: int) -> Bound | None:
     for owner in owners:
-        aged: Bound | None = None
-        for name, value in attributes_of(owner).items():
-            if type(value) not in (int, float) or not value > 0:  # type: ignore[operator]
-                continue
-            if _SIZE_NAME.match(name) and _holds(value, length):  # type: ignore[arg-type]
-                return Bound(f"{type(owner).__name__}.{name}", int(value))  # type: ignore[call-overload]
+        kind = name_of_type(type(owner)).rsplit(".", 1)[-1]
+        numbers = dict(_positive_numbers(owner))
+        for name, limit in numbers.items():
+            if _SIZE_NAME.match(name) and _holds(limit, length):
+                return Bound(f"{kind}.{name}", int(limit))
+        for name, age in numbers.items():
             if _AGE_NAME.match(name):
-                what = f"{type(owner).__name__}.{name}"
-                aged = Bound(what, age_seconds=float(value))  # type: ignore[arg-type]
-        if aged:
-            return aged
+                return Bound(f"{kind}.{name}", age_seconds=age)
     return None
+
+
+def _positive_numbers(owner: object) -> Iterator[tuple[str, float]]:
+    for name, value in attributes_of(owner).items():
+        # exactly these types: a bool is no size, and a subclass may compare itself
+        if (type(value) is int or type(value) is float) and value > 0:
+            yield name, float(value)
 
 
 def _holds(limit: float, length: int) -> bool:
@@ -124,53 +139,62 @@ def _holds(limit: float, length: int) -> bool:
     return within and limit <= _MAX_ENTRIES
 
 
-def _guarded(owners: Sequence[object], holder: object, length: int) -> Bound | None:
-    """Look for ``len(x) > N`` beside a removal in the modules of the owners."""
-    for owner in owners or [holder]:
-        names = _names_of(owner, holder)
-        module = _module_of(owner)
-        scope = dict(attributes_of(owner)) if owner is not holder else {}
+def _guarded(
+    chain: Sequence[object], owners: Sequence[object], length: int
+) -> Bound | None:
+    """Look for ``len(x) > N`` beside a removal in the code around the holder."""
+    scope: dict[str, object] = {}
+    for owner in owners:
+        scope.update(attributes_of(owner))
+    names = {_name_in(chain)} | (
+        {"self"} if any(owner is chain[-1] for owner in owners) else set()
+    )
+    for module in _modules_around(chain):
         for where, limit in _guards(module, names, scope):
             if _holds(limit, length):
                 return Bound(where, limit)
     return None
 
 
-def _names_of(owner: object, holder: object) -> set[str]:
-    if owner is holder:
-        return {"self"}
-    return {name for name, value in attributes_of(owner).items() if value is holder}
+def _name_in(chain: Sequence[object]) -> str:
+    """Return the holder's own name: the last one on its path."""
+    path, _ = describe(chain)
+    return path.rsplit(".", 1)[-1].strip("<>[]\u2026'")
 
 
-def _module_of(owner: object) -> str | None:
-    name = type.__getattribute__(type(owner), "__module__")
-    return name if type(name) is str else None
-
-
-def module_guard(module: str, variable: str, length: int) -> Bound | None:
-    """Return the bound that a module's code keeps on its own global container."""
-    for where, limit in _guards(module, {variable}, {}):
-        if _holds(limit, length):
-            return Bound(where, limit)
-    return None
+def _modules_around(chain: Sequence[object]) -> dict[str, None]:
+    """Return the modules whose code may bound the holder, nearest first."""
+    roots = modules_by_dict()
+    found: dict[str, None] = {}
+    for item in reversed(chain):
+        if id(item) in roots:
+            found[roots[id(item)]] = None
+        elif is_a(item, types.FunctionType):
+            found[str(item.__module__)] = None
+        else:
+            kinds = mro_of(item if is_a(item, type) else type(item))
+            modules = (dict_of(kind).get("__module__") for kind in kinds)
+            found.update((name, None) for name in modules if type(name) is str)
+        if len(found) >= _MODULES:
+            break
+    found.pop("builtins", None)
+    return found
 
 
 def _guards(
-    module: str | None, names: set[str], scope: dict[str, object]
+    module: str, names: set[str], scope: dict[str, object]
 ) -> Iterator[tuple[str, int]]:
-    found = sys.modules.get(module or "")
-    file = getattr(found, "__file__", None)
-    tree = parse(file) if type(file) is str else None
+    file = module_file(module)
+    tree = parse(file) if file else None
     if tree is None:
         return
-    for function in ast.walk(tree):
-        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            continue
+    functions = [node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)]
+    for function in reversed(functions):  # the inner ones first: they name the place
         compared = [n for n in ast.walk(function) if isinstance(n, ast.Compare)]
         limits = [limit for n in compared for limit in _limits(n, names)]
         if limits and _removes(function):
             for expression in limits:
-                value = _number(expression, scope, vars(found))
+                value = _number(expression, scope, module_variables(module))
                 if value is not None:
                     yield f"the check in {function.name}()", value
 

@@ -12,8 +12,11 @@ import types
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, compress, islice, repeat
+from operator import is_not
 from typing import Any
+
+from leakguard._readers.attributes import mro_of
 
 #: Shorter containers are no leak yet, and there are very many of them.
 SHORT = 8
@@ -26,6 +29,17 @@ Entries = Iterator[tuple[object, ...]]
 _LRU = functools._lru_cache_wrapper  # noqa: SLF001 - the type has no public name
 
 
+def without_tuples(objects: list[object]) -> list[object]:
+    """Return the objects that are no tuples, and empty the list.
+
+    A tuple that another thread is just making must have no second owner, or making
+    it fails there. All C code: no thread runs in between.
+    """
+    kept = list(compress(objects, map(is_not, map(type, objects), repeat(tuple))))
+    objects.clear()
+    return kept
+
+
 def containers_in(heap: list[object]) -> Iterator[object]:
     """Yield the containers of a heap, dicts that the collector ignores included.
 
@@ -33,18 +47,22 @@ def containers_in(heap: list[object]) -> Iterator[object]:
     through the object that refers to it. Cost:
     about 1 us per object of the heap, several times that while tracing.
     """
-    looked_into: Counter[type] = Counter()
+    looked_into: Counter[int] = Counter()
+    lengths: dict[int, bool] = {}
     seen = _dicts_of_lrus(heap)
     for item in heap:
         kind = type(item)
-        if kind in _LEAVES or id(item) in seen:
+        if id(kind) in _LEAVES or id(item) in seen:
             continue
-        if kind in _LENGTHS or _length_for(kind) is not None:
+        is_container = lengths.get(id(kind))
+        if is_container is None:
+            is_container = lengths[id(kind)] = _length_for(kind) is not None
+        if is_container:
             yield item
             if kind is not dict:
                 continue
-        elif looked_into[kind] < _LOOKED_INTO:
-            looked_into[kind] += 1
+        elif looked_into[id(kind)] < _LOOKED_INTO:
+            looked_into[id(kind)] += 1
         else:
             continue
         for part in _parts(item, kind):
@@ -67,16 +85,15 @@ def length_of(item: object) -> int:
 
 
 def _length_for(kind: type) -> Callable[[Any], int] | None:
-    found = _LENGTHS.get(kind)
-    if found is None and kind not in _LENGTHS:
-        for base in (dict, list, set, frozenset, deque):
-            if issubclass(kind, base):
-                return base.__len__
-    return found
+    for base in mro_of(kind):
+        found = _LENGTHS.get(id(base))
+        if found is not None:
+            return found
+    return None
 
 
 def _lru_length(item: Any) -> int:  # noqa: ANN401 - the C type has no public name
-    return int(item.cache_info().currsize)
+    return int(_LRU.cache_info(item).currsize)
 
 
 def _newest_of_dict(item: dict[object, object]) -> Entries:
@@ -126,47 +143,53 @@ def _dicts_of_lrus(heap: list[object]) -> set[int]:
 
 
 Newest = Callable[..., Entries]
-_NEWEST: dict[type, Newest] = {
-    dict: _newest_of_dict,
-    list: _newest_of_list,
-    set: _any_of_set,
-    deque: _ends_of_deque,
-    _LRU: _newest_of_lru,
+_NEWEST: dict[int, Newest] = {
+    id(dict): _newest_of_dict,
+    id(list): _newest_of_list,
+    id(set): _any_of_set,
+    id(deque): _ends_of_deque,
+    id(_LRU): _newest_of_lru,
 }
-_LENGTHS: dict[type, Callable[[Any], int]] = {
-    dict: len,
-    list: len,
-    set: len,
-    deque: len,
-    _LRU: _lru_length,
+#: By ``id`` of the type: looking a class up asks for its hash, maybe a metaclass's.
+_LENGTHS: dict[int, Callable[[Any], int]] = {
+    id(dict): dict.__len__,
+    id(list): list.__len__,
+    id(set): set.__len__,
+    id(frozenset): frozenset.__len__,
+    id(deque): deque.__len__,
+    id(_LRU): _lru_length,
 }
 #: Types that hold no container worth looking for, and there are very many of them.
 _LEAVES = frozenset(
-    {
-        types.FunctionType,
-        types.BuiltinFunctionType,
-        types.MethodType,
-        types.CellType,
-        types.CodeType,
-        types.GetSetDescriptorType,
-        types.MemberDescriptorType,
-        types.WrapperDescriptorType,
-        types.MethodDescriptorType,
-        types.ClassMethodDescriptorType,
-        types.MappingProxyType,
-        property,
-        staticmethod,
-        classmethod,
-        tuple,
-        weakref.ref,
-    }
+    map(
+        id,
+        {
+            types.FunctionType,
+            types.BuiltinFunctionType,
+            types.MethodType,
+            types.CellType,
+            types.CodeType,
+            types.GetSetDescriptorType,
+            types.MemberDescriptorType,
+            types.WrapperDescriptorType,
+            types.MethodDescriptorType,
+            types.ClassMethodDescriptorType,
+            types.MappingProxyType,
+            property,
+            staticmethod,
+            classmethod,
+            tuple,
+            weakref.ref,
+        },
+    )
 )
 
 
 def _newest_for(kind: type) -> Newest | None:
     """Return how to iterate a container type, past whatever a subclass overrides."""
-    for base, newest in _NEWEST.items():
-        if issubclass(kind, base):
+    for base in mro_of(kind):
+        newest = _NEWEST.get(id(base))
+        if newest is not None:
             return newest
     return None
 

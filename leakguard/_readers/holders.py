@@ -11,7 +11,6 @@ Live objects are held here between those two steps and nowhere longer.
 from __future__ import annotations
 
 import gc
-import sys
 import time
 import tracemalloc
 from array import array
@@ -20,15 +19,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import Bound, Holding
-from leakguard._readers.bounds import bound_of, is_unbounded_lru, module_guard
+from leakguard._readers.attributes import is_a, module_file
+from leakguard._readers.bounds import bound_of, is_unbounded_lru
 from leakguard._readers.containers import (
     SHORT,
     containers_in,
     length_of,
     newest_entries,
+    without_tuples,
 )
 from leakguard._readers.heap import type_name
-from leakguard._readers.paths import climb, describe, is_a, links_of
+from leakguard._readers.paths import climb, describe, links_of
 from leakguard._readers.source import is_own
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ class Newborn:
 
     def __init__(self, objects: list[object]) -> None:
         """Take over ``objects``, the tracked survivors of the window."""
-        self.objects = objects
-        self.ids = {id(item) for item in objects}
+        self.ids = set(map(id, objects))
+        self.objects = without_tuples(objects)
 
     def holds(self, item: object) -> bool:
         """Return whether ``item`` was born in the window."""
         if id(item) in self.ids:
             return True
-        if gc.is_tracked(item) or type(item) in (type(None), bool):
+        if gc.is_tracked(item) or type(item) is bool or item is None:
             return False
         return tracemalloc.get_object_traceback(item) is not None
 
@@ -66,7 +67,7 @@ class Followed:
 
     def __init__(self) -> None:
         """Walk the heap once. Cost: about 1 us per object of it."""
-        heap = gc.get_objects()
+        heap = without_tuples(gc.get_objects())
         long = (item for item in containers_in(heap) if length_of(item) >= SHORT)
         self.containers = [item for item in long if item is not heap]
         self.lengths = array("q", map(length_of, self.containers))
@@ -180,9 +181,6 @@ def _described(chain: list[object], bound: Bound | None) -> Holding:
 def _holding(chain: list[object], grown: Grown) -> Holding:
     length = length_of(grown.holder)
     path, hops = describe(chain)
-    bound = bound_of(chain, length)
-    if bound is None and len(hops) == 2 and hops[0][1] == "module":
-        bound = module_guard(hops[0][0], path.rsplit(".", 1)[-1], length)
     evidence = (
         f"holds {length} entries, {grown.new_entries} of them new in the last look"
     )
@@ -193,7 +191,7 @@ def _holding(chain: list[object], grown: Grown) -> Holding:
         length=length,
         new_entries=grown.new_entries,
         entry_types=grown.entry_types,
-        bound=bound,
+        bound=bound_of(chain, length),
         unbounded_lru=is_unbounded_lru(grown.holder),
         file=_module_file(path),
         sites=grown.sites,
@@ -204,9 +202,9 @@ def _module_file(path: str) -> str | None:
     """Return the file of the module a path starts in."""
     parts = path.split(".")
     for end in range(len(parts), 0, -1):
-        module = sys.modules.get(".".join(parts[:end]))
-        if module is not None:
-            return getattr(module, "__file__", None)
+        file = module_file(".".join(parts[:end]))
+        if file is not None:
+            return file
     return None
 
 

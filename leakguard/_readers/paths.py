@@ -10,19 +10,24 @@ from __future__ import annotations
 import functools
 import gc
 import re
-import sys
 import types
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from leakguard._core.records import Link
-from leakguard._readers.heap import type_name
+from leakguard._readers.attributes import (
+    attributes_of,
+    dict_of,
+    instance_dict,
+    is_a,
+    is_any,
+    modules_by_dict,
+)
+from leakguard._readers.heap import name_of_type, type_name
 from leakguard._readers.source import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-_T = TypeVar("_T")
 
 #: Levels of referrers searched; real owners are rarely more than six hops away.
 MAX_DEPTH = 14
@@ -51,7 +56,7 @@ def climb(
     ``MAX_DEPTH`` levels the chain holds what was found below the lost end, or just
     the target. Cost: one pass over the heap per level (20-50 ns per object).
     """
-    modules = _module_dicts()
+    modules = modules_by_dict()
     alive: dict[int, object] = {id(target): target}
     parents: dict[int, int] = {}
     frontier = [target]
@@ -82,7 +87,7 @@ def climb(
 
 def describe(chain: Sequence[object]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Return the dotted path of a chain and its hops as (name, type) pairs."""
-    modules = _module_dicts()
+    modules = modules_by_dict()
     path = _root_name(chain[0], modules)
     hops = [(path, type_name(chain[0]) if id(chain[0]) not in modules else "module")]
     for index in range(1, len(chain)):
@@ -91,7 +96,10 @@ def describe(chain: Sequence[object]) -> tuple[str, tuple[tuple[str, str], ...]]
         if _is_attribute_dict(child, parent):
             continue
         attributes = id(parent) in modules or _is_attribute_dict(parent, holder)
-        piece = _edge(parent, child, attributes=attributes)
+        if is_a(holder, types.FunctionType) and parent is holder.__closure__:
+            piece = _variable(holder, child)
+        else:
+            piece = _edge(parent, child, attributes=attributes)
         if not piece:
             continue
         path += piece
@@ -115,50 +123,6 @@ def links_of(
     return tuple(found)
 
 
-def attribute_of(instance: object, name: str) -> object | None:
-    """Read an attribute from the instance's or its class's dict, running no code."""
-    own = _instance_dict(instance)
-    if own is not None and name in own:
-        return own[name]
-    for klass in type(instance).__mro__:
-        if name in vars(klass):
-            found = vars(klass)[name]
-            if is_a(found, types.MemberDescriptorType):
-                return _slot_value(found, instance)
-            return found  # type: ignore[no-any-return]
-    return None
-
-
-def attributes_of(instance: object) -> dict[str, object]:
-    """Return instance and class attributes by name, slots included, running no code."""
-    found: dict[str, object] = {}
-    for klass in reversed(type(instance).__mro__[:-1]):
-        for name, value in list(vars(klass).items()):
-            if is_a(value, types.MemberDescriptorType):
-                found[name] = _slot_value(value, instance)
-            else:
-                found[name] = value
-    found.update(_instance_dict(instance) or {})
-    return found
-
-
-def is_a(item: object, kind: type[_T]) -> TypeGuard[_T]:
-    """Return whether an object's real type is ``kind`` or below it.
-
-    ``isinstance`` would ask the object's ``__class__`` too, which runs user code in
-    proxies and lazy objects.
-    """
-    return issubclass(type(item), kind)
-
-
-def _module_dicts() -> dict[int, str]:
-    return {
-        id(vars(module)): name
-        for name, module in list(sys.modules.items())
-        if is_a(module, types.ModuleType)
-    }
-
-
 def _is_ours(holder: object) -> bool:
     if is_a(holder, types.FrameType):
         return is_own(holder.f_code.co_filename)
@@ -167,7 +131,7 @@ def _is_ours(holder: object) -> bool:
 
 def _is_root(holder: object, modules: dict[int, str]) -> bool:
     kinds = (type, types.FrameType, types.ModuleType)
-    return issubclass(type(holder), kinds) or id(holder) in modules
+    return is_any(holder, kinds) or id(holder) in modules
 
 
 def _next_frontier(found: list[object]) -> list[object]:
@@ -175,10 +139,10 @@ def _next_frontier(found: list[object]) -> list[object]:
 
     Thousands of bound methods of one set must not hide the one instance that owns it.
     """
-    taken: Counter[type] = Counter()
+    taken: Counter[int] = Counter()
     chosen = []
     for holder in sorted(found, key=_interest):
-        kind = type(holder)
+        kind = id(type(holder))
         if taken[kind] < MAX_OF_ONE_TYPE:
             taken[kind] += 1
             chosen.append(holder)
@@ -187,7 +151,7 @@ def _next_frontier(found: list[object]) -> list[object]:
 
 def _interest(holder: object) -> int:
     for interest, kinds in enumerate(_INTERESTING):
-        if issubclass(type(holder), kinds):
+        if is_any(holder, kinds):
             return interest
     return 1
 
@@ -213,19 +177,12 @@ def _root_name(root: object, modules: dict[int, str]) -> str:
     if id(root) in modules:
         return modules[id(root)]
     if is_a(root, types.ModuleType):
-        return str(root.__name__)
+        return str(types.ModuleType.__getattribute__(root, "__name__"))
     if is_a(root, type):
-        return type_name_of(root)
+        return name_of_type(root)
     if is_a(root, types.FrameType):
         return f"{root.f_code.co_name}() frame"
     return type_name(root)
-
-
-def type_name_of(kind: type) -> str:
-    """Return ``module.qualname`` of a class without calling its metaclass."""
-    module = type.__getattribute__(kind, "__module__")
-    name = type.__getattribute__(kind, "__qualname__")
-    return str(name) if module == "builtins" else f"{module}.{name}"
 
 
 def _is_attribute_dict(child: object, parent: object | None) -> bool:
@@ -233,15 +190,15 @@ def _is_attribute_dict(child: object, parent: object | None) -> bool:
         return False
     if is_a(parent, type):
         return "__module__" in child
-    return _instance_dict(parent) is child
+    return instance_dict(parent) is child
 
 
 def _edge(parent: object, child: object, *, attributes: bool) -> str:
     if is_a(parent, dict):
         return _dict_edge(parent, child, attributes=attributes)
-    if issubclass(type(parent), (list, tuple, deque)):
+    if is_any(parent, (list, tuple, deque)):
         return "[…]"
-    if issubclass(type(parent), (set, frozenset)):
+    if is_any(parent, (set, frozenset)):
         return "{…}"
     if is_a(parent, types.FunctionType):
         return _function_edge(parent, child)
@@ -254,49 +211,40 @@ def _edge(parent: object, child: object, *, attributes: bool) -> str:
     if is_a(parent, functools._lru_cache_wrapper):  # noqa: SLF001 - its only name
         return "[…]"
     if is_a(parent, type):
-        return _named(list(vars(parent).items()), child)
+        return _named(list(dict_of(parent).items()), child)
     return _named(list(attributes_of(parent).items()), child) or "→"
 
 
 def _dict_edge(parent: dict[Any, Any], child: object, *, attributes: bool) -> str:
     for key, value in list(dict.items(parent)):
         if value is child or key is child:
-            if type(key) is not str or not _NAME_LIKE_KEY.match(key):
+            if type(key) is not str:
                 return "[…]"
-            if attributes:
+            if attributes and key.isidentifier():
                 return f".{key}"
-            return f"['{key}']" if len(parent) <= _NAMED_KEYS_IN_DICT else "[…]"
+            named = len(parent) <= _NAMED_KEYS_IN_DICT and _NAME_LIKE_KEY.match(key)
+            return f"['{key}']" if named else "[…]"
     return ""
 
 
 def _function_edge(parent: types.FunctionType, child: object) -> str:
-    names = parent.__code__.co_freevars
-    for name, cell in zip(names, parent.__closure__ or (), strict=False):
-        if cell is child:
-            return f".<{name}>"
+    if child is parent.__closure__:
+        return ""
     if child is parent.__defaults__ or child is parent.__kwdefaults__:
         return ".__defaults__"
-    return "→"
+    return _named(list(parent.__dict__.items()), child) or "→"
+
+
+def _variable(function: types.FunctionType, cell: object) -> str:
+    names = function.__code__.co_freevars
+    for name, held in zip(names, function.__closure__ or (), strict=False):
+        if held is cell:
+            return f".<{name}>"
+    return ""
 
 
 def _named(items: Iterable[tuple[str, object]], child: object) -> str:
     for name, value in items:
-        if value is child:
-            return f".{name}"
+        if value is child and type(name) is str:
+            return f".{name}" if name.isidentifier() else "[…]"
     return ""
-
-
-def _instance_dict(instance: object) -> dict[str, object] | None:
-    try:
-        found = object.__getattribute__(instance, "__dict__")
-    except (AttributeError, TypeError):
-        return None
-    return found if type(found) is dict else None
-
-
-def _slot_value(member: types.MemberDescriptorType, instance: object) -> object | None:
-    try:
-        value: object = member.__get__(instance, type(instance))
-    except (AttributeError, TypeError):
-        return None
-    return value

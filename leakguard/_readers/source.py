@@ -10,13 +10,17 @@ import os
 import site
 import sysconfig
 import tokenize
+import warnings
 from pathlib import Path
 
 from leakguard._core.suspects import Names
 
 #: Directory names that hold installed packages, whatever the layout around them.
 _PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
-_OWN_DIRECTORY = str(Path(__file__).resolve().parent.parent) + os.sep
+_OWN_DIRECTORIES = tuple(
+    str(path.parent.parent) + os.sep
+    for path in (Path(__file__).absolute(), Path(__file__).resolve())
+)
 #: Larger files are not parsed for function names: 2 MiB of source is 0.5 s of ast.
 _MAX_SOURCE_BYTES = 2 * 1024 * 1024
 
@@ -97,7 +101,7 @@ class SourceMap:
 
 def is_own(file: str) -> bool:
     """Return whether ``file`` is part of leakguard itself."""
-    return file.startswith(_OWN_DIRECTORY)
+    return file.startswith(_OWN_DIRECTORIES)
 
 
 def parse(file: str) -> ast.Module | None:
@@ -105,9 +109,10 @@ def parse(file: str) -> ast.Module | None:
     try:
         if Path(file).stat().st_size > _MAX_SOURCE_BYTES:
             return None
-        with tokenize.open(file) as stream:
+        with tokenize.open(file) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the file's own, told when it was loaded
             return ast.parse(stream.read())
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 

@@ -57,8 +57,12 @@ def look_deep(
     """
     frames = frozenset(row.frame for row in rows[:_LEADING_ROWS])
     followed = Followed()
+    gc.collect()  # empties the free lists: what is taken from them is not traced
     with newborn_window(nframe, keep=keep) as window:
         work_done = run()
+        garbage: dict[Stack, Counter[str]] = {}
+        if not collects_automatically():
+            garbage, _ = _sample(Newborn(newborn_objects()), frames, examples=0)
         survivors, vanished = _survivors(window)
         newborn = Newborn(newborn_objects())
         types, examples = _sample(newborn, frames)
@@ -70,7 +74,7 @@ def look_deep(
     held = {stack for item in grown for stack in item.sites}
     loose = {s: kept for s, kept in examples.items() if s not in held}
     owners = _owners(loose, hidden, search_seconds * 0.4)
-    return DeepLook(work_done, survivors, types, holdings, owners, vanished)
+    return DeepLook(work_done, survivors, garbage | types, holdings, owners, vanished)
 
 
 def _survivors(
@@ -107,11 +111,11 @@ def _by_stack(traces: Traces) -> dict[Stack, tuple[int, int]]:
 
 
 def _sample(
-    newborn: Newborn, frames: frozenset[Frame]
+    newborn: Newborn, frames: frozenset[Frame], examples: int = _EXAMPLES_PER_SITE
 ) -> tuple[dict[Stack, Counter[str]], dict[Stack, list[object]]]:
     """Return the types of survivors by stack, and a few examples of each stack."""
     types: dict[Stack, Counter[str]] = {}
-    examples: dict[Stack, list[object]] = {}
+    kept: dict[Stack, list[object]] = {}
     objects = newborn.objects
     step = max(1, len(objects) // _SAMPLED_SURVIVORS)
     for index in range(0, len(objects), step):
@@ -120,12 +124,11 @@ def _sample(
         if stack is None or stack[0] not in frames:
             continue
         types.setdefault(stack, Counter())[kind_of(item)] += 1
-        kept = examples.setdefault(stack, [])
-        if len(kept) < _EXAMPLES_PER_SITE:
-            kept.append(item)
-        else:
-            kept[-1] = item
-    return types, examples
+        if len(kept.setdefault(stack, [])) < examples:
+            kept[stack].append(item)
+        elif examples:
+            kept[stack][-1] = item
+    return types, kept
 
 
 def _owners(

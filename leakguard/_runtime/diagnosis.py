@@ -13,7 +13,7 @@ import gc
 import time
 import tracemalloc
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from leakguard._core.conclusion import Conclusion, conclude
@@ -84,14 +84,15 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
     subject = work.Work(function, clock)
     with ExitStack() as stack:
         stack.callback(subject.close)
-        subject.run(WARM_UP_CALLS)
+        subject.run(min(WARM_UP_CALLS, calls or WARM_UP_CALLS))
         limits = _limits(calls, seconds)
-        looks, picture = _watch(subject, limits, clock, tell)
+        looks, picture = _watch(subject, limits, calls, clock, tell)
         deep = None
-        if picture.steady_rows or picture.open_rows:
+        goal = _depth_calls(picture, calls, subject.calls)
+        if goal:
             tell("looking at who holds it")
             budget = max(1.0, seconds - (clock() - started))
-            deep = _look_deep(subject, picture, nframe, budget, clock)
+            deep = _look_deep(subject, picture, goal, nframe, budget, clock)
     found = conclude(
         looks,
         picture,
@@ -111,12 +112,28 @@ def _limits(calls: int | None, seconds: float) -> Limits:
     grown = MOST_GROWN_BYTES
     if free is not None:
         grown = min(grown, int(free * GROWN_SHARE_OF_AVAILABLE))
-    return Limits(seconds * (1 - DEPTH_SHARE), calls, grown)
+    watched = None
+    if calls is not None:
+        watched = max(1, calls - WARM_UP_CALLS - int(calls * DEPTH_SHARE))
+    return Limits(seconds * (1 - DEPTH_SHARE), watched, grown)
+
+
+def _grows(picture: Picture) -> bool:
+    return bool(picture.steady_rows or picture.open_rows)
+
+
+def _depth_calls(picture: Picture, calls: int | None, made: int) -> int:
+    """Return how many calls to look at in depth; none where nothing grows."""
+    if not _grows(picture):
+        return 0
+    wanted = calls_wanted(picture.steady_rows)
+    return wanted if calls is None else min(wanted, calls - made)
 
 
 def _watch(
     subject: work.Work,
     limits: Limits,
+    calls: int | None,
     clock: Callable[[], float],
     tell: Callable[[str], None],
 ) -> tuple[list[Checkpoint], Picture]:
@@ -133,7 +150,11 @@ def _watch(
             looks.append(_look(window, done, clock() - started, clock))
             picture = picture_of(looks)
             if is_enough(looks, picture, limits):
-                return looks, picture
+                spare = (calls or 0) - subject.calls
+                if spare <= 0 or done < (limits.calls or 0) or _grows(picture):
+                    return looks, picture
+                # nothing to look at in depth: the calls kept for that are made here
+                limits = replace(limits, calls=done + spare)
             tell(_progress_line(picture, clock() - started))
             goal = max(done + 1, int(done * STRIDE))
             if limits.calls is not None:
@@ -162,14 +183,14 @@ def _look(
     )
 
 
-def _look_deep(
+def _look_deep(  # noqa: PLR0913 - one look, its options spelled out
     subject: work.Work,
     picture: Picture,
+    goal: int,
     nframe: int | None,
     seconds: float,
     clock: Callable[[], float],
 ) -> DeepLook:
-    goal = calls_wanted(picture.steady_rows)
     until = clock() + seconds * 0.4
     return look_deep(
         lambda: subject.run(goal, until),

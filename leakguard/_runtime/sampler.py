@@ -83,7 +83,9 @@ class Sampler:
         self._started_at = clock()
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look, unless it does already."""
+        if self._thread is not None:
+            return
         self._started_at = self._clock()
         self._thread = threading.Thread(
             target=self._run, name="leakguard-sampler", daemon=True
@@ -101,11 +103,13 @@ class Sampler:
         """Return what is known now. Reads sources; takes some milliseconds."""
         sources = SourceMap(self._app_root)
         names = sources.names()
-        bursts, totals, deep = self._bursts, self._totals, self._deep
+        bursts, totals, deep = self._bursts, self._totals, self._deep or NO_LOOK
         rows = rate_rows(bursts)
-        growths = gather(rows, deep or NO_LOOK, sources.in_app)
+        growths = gather(rows, deep, sources.in_app)
         seconds = self._clock() - self._started_at
-        guilty, acquitted = split_bounded(growths, names, calls=0, seconds=seconds)
+        guilty, acquitted = split_bounded(
+            growths, names, work_done=deep.work_done, seconds=seconds
+        )
         suspects = accuse(
             guilty, names, held=fastest_held(growths), seconds_per_call=None
         )

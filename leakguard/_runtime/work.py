@@ -64,11 +64,19 @@ class Work:
         """Run a coroutine in the one event loop that all calls share."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        self._loop.run_until_complete(awaitable)
+        try:
+            self._loop.run_until_complete(awaitable)
+        except RuntimeError:  # another loop runs in this thread: it was never begun
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            raise
 
     def close(self) -> None:
         """Cancel what the work left in the event loop, and close it."""
         if self._loop is None:
+            return
+        if _a_loop_runs():
+            self._loop.close()
             return
         pending = asyncio.all_tasks(self._loop)
         for task in pending:
@@ -80,6 +88,14 @@ class Work:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
         self._loop = None
+
+
+def _a_loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _caller(work: Callable[..., Any], subject: Work) -> Callable[[int], None]:
@@ -113,5 +129,10 @@ def _takes_number(work: Callable[..., Any]) -> bool:
 def _first_parameter_is_number(work: Callable[..., Any]) -> bool:
     """Return whether an optional first parameter wants the call's number."""
     for parameter in inspect.signature(work).parameters.values():
+        if parameter.kind not in (
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        ):
+            return False
         return parameter.name in {"i", "n", "number", "index", "call"}
     return False

@@ -417,7 +417,6 @@ class Building(threading.Thread):
         self.finish()
 
 
-@pytest.mark.xfail(strict=True, reason="the heap is held with its unfinished tuples")
 def test_following_containers_breaks_no_tuple_in_the_making(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -432,7 +431,6 @@ def test_following_containers_breaks_no_tuple_in_the_making(
     assert building.error is None
 
 
-@pytest.mark.xfail(strict=True, reason="the newborn are held with unfinished tuples")
 def test_newborn_objects_break_no_tuple_in_the_making() -> None:
     with Building() as building:
         newborn = Newborn(newborn_objects())
@@ -474,7 +472,6 @@ def test_no_comparison_of_a_metaclass_runs() -> None:
     assert asked == []
 
 
-@pytest.mark.xfail(strict=True, reason="what stands in sys.modules is asked for a file")
 def test_no_code_of_a_lazy_module_runs_to_find_a_file(
     shop: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

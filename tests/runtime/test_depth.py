@@ -131,7 +131,6 @@ def test_garbage_stays_and_is_told_where_the_collector_is_off() -> None:
     assert _at(SHOP.keep, kept.survivors) not in kept.vanished
 
 
-@pytest.mark.xfail(strict=True, reason="garbage is collected before it is asked")
 @pytest.mark.usefixtures("_no_collector")
 def test_garbage_comes_with_its_type_where_the_collector_is_off() -> None:
     found = _look(SHOP.ring)

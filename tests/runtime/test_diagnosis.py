@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-import weakref
 from array import array
 from collections import deque
 from itertools import count
@@ -24,7 +23,7 @@ import leakguard
 from leakguard._readers.source import SourceMap
 from leakguard._runtime import diagnosis
 from leakguard._runtime.diagnosis import diagnose_work
-from leakguard._runtime.work import Work, WorkFailed
+from leakguard._runtime.work import WorkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -160,9 +159,6 @@ def test_a_deque_that_fills_is_acquitted_by_its_bound() -> None:
     assert "of 10000 entries (deque maxlen)" in acquittal.reason
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the bytes of all calls are spread over entries of more calls"
-)
 @pytest.mark.parametrize("before", [0, 5_000])
 def test_an_acquittal_tells_where_the_growth_will_end(before: int) -> None:
     LAST.extend(range(before))
@@ -183,10 +179,6 @@ def test_an_lru_cache_that_fills_is_acquitted_by_its_bound(
     assert "(lru_cache maxsize)" in found.acquitted[0].reason
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="few new lists come from the free list, and are then not traced at depth",
-)
 def test_an_lru_cache_of_lists_is_acquitted_by_its_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -265,7 +257,6 @@ def test_cycles_that_nobody_collects_are_named_as_such() -> None:
     assert "gc.enable()" in suspect.hint
 
 
-@pytest.mark.xfail(strict=True, reason="garbage is collected before it is asked")
 def test_cycles_that_nobody_collects_are_named_by_their_type() -> None:
     def work() -> None:
         ring = Order(1)
@@ -392,101 +383,22 @@ def _printed(program: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="types are looked up in dicts by their own hash")
 def test_classes_without_a_hash_do_no_harm() -> None:
     assert _printed(UNHASHABLE) == "leak\n"
 
 
-@pytest.mark.xfail(strict=True, reason="closing the loop fails, too, and hides it")
 def test_async_work_inside_a_running_loop_fails_in_words() -> None:
     assert _printed(INSIDE_A_LOOP) == "WorkFailed\n"
 
 
-# --- how the work is called ----------------------------------------------------------
-
-
-def _numbers(work: Callable[..., object]) -> list[object]:
-    """Return what three calls of the work get."""
-    subject = Work(work, count().__next__)  # type: ignore[arg-type]
-    assert subject.run(3) == 3
-    assert subject.calls == 3
-    return HISTORY[:]
-
-
-def test_work_may_take_the_number_of_the_call() -> None:
-    assert _numbers(lambda number: HISTORY.append(number))  # noqa: PLW0108 - the case == [0, 1, 2]
-
-
-def test_work_may_take_nothing() -> None:
-    assert _numbers(lambda: HISTORY.append("called")) == ["called"] * 3
-
-
-@pytest.mark.parametrize("name", ["i", "n", "number", "index", "call"])
-def test_an_optional_number_is_given(name: str) -> None:
-    work = eval(f"lambda {name}=7: kept.append({name})", {"kept": HISTORY})
-    assert _numbers(work) == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    "signature", ["size=7", "*, size=7", "size=7, n=8", "*sizes, size=7", "size=7, **n"]
-)
-def test_optional_parameters_keep_their_defaults(signature: str) -> None:
-    work = eval(f"lambda {signature}: kept.append(size)", {"kept": HISTORY})
-    assert _numbers(work) == [7, 7, 7]
-
-
-@pytest.mark.xfail(strict=True, reason="a parameter's name counts, and not its kind")
-@pytest.mark.parametrize("signature", ["*, n=7", "*n", "**n", "*, number=7, other=8"])
-def test_a_number_is_only_given_where_it_can_be_taken(signature: str) -> None:
-    work = eval(f"lambda {signature}: kept.append('called')", {"kept": HISTORY})
-    assert _numbers(work) == ["called"] * 3
-    assert "called" in HISTORY
-    if signature == "*n":
-        args = eval("lambda *n: kept.append(n)", {"kept": HISTORY})
-        HISTORY.clear()
-        assert _numbers(args) == [(), (), ()]
-
-
-def test_a_builtin_that_has_no_signature_is_called_with_nothing() -> None:
-    assert _numbers(dict) == []
-    assert _numbers(type("Row", (), {})) == []
-
-
-def test_methods_and_partials_are_work_too() -> None:
-    assert _numbers(HISTORY.append) == [0, 1, 2]
-    HISTORY.clear()
-    assert _numbers(functools.partial(HISTORY.append, "part")) == ["part"] * 3
-
-
-def test_results_are_not_kept() -> None:
-    made: list[weakref.ref[Order]] = []
-
-    def work(number: int) -> Order:
-        order = Order(number)
-        made.append(weakref.ref(order))
-        return order
-
-    subject = Work(work, count().__next__)  # type: ignore[arg-type]
-    subject.run(5)
-    assert [order() for order in made] == [None] * 5
-
-
-def test_a_run_ends_with_its_calls_or_its_time() -> None:
-    subject = Work(_nothing, count().__next__)  # type: ignore[arg-type]
-    assert subject.run(4) == 4
-    assert subject.run(100, until=20) < 20
-    assert subject.run(100, until=0) == 1, "at least one call"
-    assert subject.seconds > 0
+# --- how often it is called and looked at --------------------------------------------
 
 
 def test_the_number_of_calls_is_respected() -> None:
     found = _diagnose(_nothing, calls=100)
-    assert "100 calls" in found.verdict.reason
+    assert "98 calls" in found.verdict.reason  # after 2 to warm up
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the warm-up and the window at depth make calls on top"
-)
 def test_no_call_is_made_beyond_the_number_asked_for() -> None:
     _diagnose(lambda number: HISTORY.append(Order(number)), calls=100)
     assert len(HISTORY) == 100
@@ -588,7 +500,7 @@ def test_work_that_fails_at_depth_says_so_too() -> None:
 
     with pytest.raises(WorkFailed) as caught:
         _diagnose(work)
-    assert caught.value.call >= 300
+    assert caught.value.call >= 200
     assert not tracemalloc.is_tracing()
 
 
