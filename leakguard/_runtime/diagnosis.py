@@ -43,6 +43,8 @@ STRIDE = 1.35
 MOST_SECONDS_BETWEEN_LOOKS = 2.0
 #: Share of the time budget kept for the window at depth.
 DEPTH_SHARE = 0.25
+#: Share of that for the calls; the rest is for the search of holders.
+DEPTH_WORK_SHARE = 0.6
 #: Frames per trace at depth: enough to reach the application under a framework.
 DEPTH_FRAMES = 48
 #: The search for holders gets this long even when the time is up: without it
@@ -191,12 +193,12 @@ def _look_deep(  # noqa: PLR0913 - one look, its options spelled out
     seconds: float,
     clock: Callable[[], float],
 ) -> DeepLook:
-    until = clock() + seconds * 0.4
+    until = clock() + seconds * DEPTH_WORK_SHARE
     return look_deep(
         lambda: subject.run(goal, until),
         picture.rows,
         nframe=nframe or DEPTH_FRAMES,
-        search_seconds=max(LEAST_SEARCH_SECONDS, seconds * 0.5),
+        search_seconds=max(LEAST_SEARCH_SECONDS, seconds * (1 - DEPTH_WORK_SHARE)),
         keep=work.OWN_FILE,
     )
 
