@@ -4,7 +4,7 @@ In a page, in order and in one fresh directory:
 
 * a ``python`` block with a ``title`` is written to that file (and is the file of that
   name in ``examples/``, if there is one);
-* any other ``python`` block is run; its ``#> `` comments are what it prints;
+* any other ``python`` block is run; its ``# > `` comments are what it prints;
 * a ``console`` block runs each ``$`` line; the lines below it are what that prints,
   and ``$ echo $?`` is the exit status, else 0 or, for a leak found, 1.
 
