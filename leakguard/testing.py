@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LeakError", "WorkFailed", "assert_no_growth", "diagnose"]
 
+#: tracemalloc's own limit.
+MOST_FRAMES = 65_535
 #: Verdicts under which an assertion fails.
 _GUILTY = ("leak", "native-leak")
 
@@ -61,6 +63,9 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         raise LeakguardError(message)
     if calls is not None and calls < 1:
         message = f"calls must be at least 1, not {calls}"
+        raise LeakguardError(message)
+    if nframe is not None and not 1 <= nframe <= MOST_FRAMES:
+        message = f"nframe must lie between 1 and {MOST_FRAMES}, not {nframe}"
         raise LeakguardError(message)
     sources = SourceMap(app_root or _directory_of(work))
     diagnosis = diagnose_work(

@@ -237,10 +237,18 @@ def _with_lru(growth: Growth, look: DeepLook) -> Growth:
         return growth
     for holding in look.holdings:
         if holding.type.endswith("_lru_cache_wrapper") and any(
-            stack[-len(growth.stack) :] == growth.stack for stack in holding.sites
+            _is_caller(growth.stack, stack) for stack in holding.sites
         ):
             return replace(growth, holding=holding)
     return growth
+
+
+def _is_caller(outer: Stack, inner: Stack) -> bool:
+    """Return whether one stack, cut at its far end maybe, is just outside another."""
+    return any(
+        inner[deeper:] == outer[: len(inner) - deeper]
+        for deeper in range(1, len(inner))
+    )
 
 
 def _with_neighbour(

@@ -84,7 +84,7 @@ def test_a_report_shows_no_value_of_the_users() -> None:
 
 def test_the_number_of_calls_and_the_depth_can_be_given_by_position() -> None:
     report = diagnose(_keep, 100, 1)
-    assert "100 calls" in report.verdict.reason
+    assert len(KEPT) == 100
     assert len(report.suspects[0].stack) == 1
 
 
@@ -101,7 +101,6 @@ def test_a_number_of_calls_below_one_is_refused(calls: int) -> None:
     assert KEPT == []
 
 
-@pytest.mark.xfail(strict=True, reason="it is noticed when tracing starts, at the end")
 @pytest.mark.parametrize("nframe", [-1, 100_000])
 def test_a_depth_that_cannot_be_traced_is_refused(nframe: int) -> None:
     with pytest.raises(LeakguardError):
