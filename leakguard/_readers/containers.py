@@ -12,11 +12,10 @@ import types
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, compress, islice, repeat
-from operator import is_not
+from itertools import chain, islice
 from typing import Any
 
-from leakguard._readers.attributes import mro_of
+from leakguard._readers.attributes import mro_of, referents_of
 
 #: Shorter containers are no leak yet, and there are very many of them.
 SHORT = 8
@@ -27,17 +26,6 @@ _LOOKED_INTO = 2_000
 
 Entries = Iterator[tuple[object, ...]]
 _LRU = functools._lru_cache_wrapper  # noqa: SLF001 - the type has no public name
-
-
-def without_tuples(objects: list[object]) -> list[object]:
-    """Return the objects that are no tuples, and empty the list.
-
-    A tuple that another thread is just making must have no second owner, or making
-    it fails there. All C code: no thread runs in between.
-    """
-    kept = list(compress(objects, map(is_not, map(type, objects), repeat(tuple))))
-    objects.clear()
-    return kept
 
 
 def containers_in(heap: list[object]) -> Iterator[object]:
@@ -75,7 +63,7 @@ def containers_in(heap: list[object]) -> Iterator[object]:
 def _parts(item: object, kind: type) -> Iterable[object]:
     if kind is dict:
         return list(dict.values(item))  # type: ignore[arg-type]
-    return gc.get_referents(item)
+    return referents_of(item)
 
 
 def length_of(item: object) -> int:
@@ -123,7 +111,7 @@ def _newest_of_lru(item: object) -> Entries:
     With a ``maxsize`` they are the wrapper's referents, in the order of its linked
     list; without one they stay in its dict.
     """
-    parts = gc.get_referents(item)
+    parts = referents_of(item)
     length = _lru_length(item)
     for part in parts:
         if type(part) is dict and len(part) == length and len(parts) < length:
@@ -137,7 +125,7 @@ def _dicts_of_lrus(heap: list[object]) -> set[int]:
         id(part)
         for item in heap
         if type(item) is _LRU
-        for part in gc.get_referents(item)
+        for part in referents_of(item)
         if type(part) is dict
     }
 

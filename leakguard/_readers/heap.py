@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import gc
 import sys
+from itertools import compress, repeat
+from operator import is_not
 from typing import TYPE_CHECKING
 
 from leakguard._readers.attributes import dict_of, mro_of
@@ -68,6 +70,19 @@ def newborn_objects() -> list[object]:
     it holds every object in it.
     """
     return gc.get_objects()
+
+
+def without_tuples(objects: list[object]) -> list[object]:
+    """Return the objects that are no tuples, and empty the list; for holding a while.
+
+    A tuple that another thread is just making must have no second owner, or making
+    it fails there with a ``SystemError``. The filter is C code, so no thread runs
+    during it; between the listing and the filter one may.
+    """
+    kinds = map(type, objects)
+    kept = list(compress(objects, map(is_not, kinds, repeat(tuple))))
+    objects.clear()
+    return kept
 
 
 def live_type_counts() -> dict[str, int]:

@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import Bound, Holding
-from leakguard._readers.attributes import is_a, module_file
+from leakguard._readers.attributes import is_a, module_file, referents_of
 from leakguard._readers.bounds import bound_of, is_unbounded_lru
 from leakguard._readers.containers import (
     SHORT,
     containers_in,
     length_of,
     newest_entries,
-    without_tuples,
 )
-from leakguard._readers.heap import type_name
+from leakguard._readers.heap import type_name, without_tuples
 from leakguard._readers.paths import climb, describe, links_of
 from leakguard._readers.source import is_own
 
@@ -242,6 +241,6 @@ def _sites_below(pending: deque[object], newborn: Newborn) -> dict[Stack, int]:
         if stack is not None:
             sites[stack] += 1
         if gc.is_tracked(item):
-            below: Iterable[object] = gc.get_referents(item)
+            below: Iterable[object] = referents_of(item)
             pending.extend(part for part in below if newborn.holds(part))
     return dict(sites)

@@ -22,6 +22,7 @@ from leakguard._readers.attributes import (
     is_a,
     is_any,
     modules_by_dict,
+    referents_of,
 )
 from leakguard._readers.heap import name_of_type, type_name
 from leakguard._readers.source import is_own
@@ -157,7 +158,7 @@ def _interest(holder: object) -> int:
 
 
 def _child_among(holder: object, wanted: set[int]) -> int | None:
-    for child in gc.get_referents(holder):
+    for child in referents_of(holder):
         if id(child) in wanted:
             return id(child)
     return None

@@ -328,3 +328,11 @@ def test_another_bug_has_another_fingerprint(other: str) -> None:
 def test_fingerprints_stay_the_same_from_release_to_release() -> None:
     # Whoever stored one in a ticket must find it again: change it with care.
     assert _of_this_bug() == "f0bfca6b326f"
+
+
+def test_a_bound_beyond_the_memory_of_a_container_acquits_nothing() -> None:
+    vast = replace(BOUNDED, bound=Bound("LRU.maxsize", 9_000_000))
+    (guilty,), acquitted = split(growth(size=4_096, held_by=vast))
+    assert not acquitted
+    assert guilty.holding is not None
+    assert guilty.holding.bound is None

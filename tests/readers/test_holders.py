@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import threading
 import tracemalloc
 import weakref
 from itertools import count
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+import leakguard
 from leakguard._core.evidence import Bound
 from leakguard._readers import holders
 from leakguard._readers.containers import length_of
@@ -451,6 +454,51 @@ def test_climbing_breaks_no_tuple_in_the_making() -> None:
 
         climb(first, hidden=set(), out_of_time=out_of_time)
     assert building.error is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "look",
+    [
+        "holders.Followed()",
+        "paths.climb(vars(_asyncio), hidden=set(), out_of_time=lambda: False)",
+        "holders._sites_below(deque([_asyncio]), holders.Newborn([_asyncio]))",
+    ],
+)
+def test_the_collector_works_after_a_look_at_an_asyncio_program(look: str) -> None:
+    # CPython 3.12 shows the dead iterators that its module _asyncio keeps in reserve
+    # to who asks for the module's referents; let go of, they are in reserve twice,
+    # and the next collection never ends.
+    program = f"""
+import _asyncio, asyncio, gc
+from collections import deque
+from leakguard._readers import holders, paths
+
+async def main():
+    loop = asyncio.get_running_loop()
+    async def one():
+        future = loop.create_future()
+        loop.call_soon(future.set_result, 1)
+        await future
+    await asyncio.gather(*(one() for _ in range(20)))
+
+asyncio.run(main())
+{look}
+gc.collect()
+print("alive")
+"""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+            cwd=Path(leakguard.__file__).parent.parent,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail("the collector does not come back")
+    assert done.stdout == "alive\n"
 
 
 @pytest.mark.usefixtures("window")
