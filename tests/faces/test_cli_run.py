@@ -354,6 +354,11 @@ READY = "import sys, time\nprint('ready', flush=True)\n"
 WAIT = "import select\nwhile not select.select([sys.stdin], [], [], 0.05)[0]: pass\n"
 
 
+def _take_interrupts() -> None:
+    """Undo what a shell does to its background jobs, should we be one."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @final
 class Running:
     """A program under ``leakguard run`` that has said it is ready."""
@@ -365,6 +370,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_take_interrupts,  # noqa: PLW1509 - nothing but a signal's default
         )
         # what hangs is killed: then the pipes end, and the test fails
         self.watchdog = threading.Timer(120, self.process.kill)

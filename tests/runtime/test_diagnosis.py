@@ -39,14 +39,6 @@ TASKS: set[object] = set()
 LAST: deque[object] = deque(maxlen=10_000)
 
 
-#: CPython 3.12: see test_the_collector_works_after_a_look_at_an_asyncio_program.
-awaits_futures = pytest.mark.xfail(
-    sys.version_info[:2] == (3, 12),
-    run=False,
-    reason="gc.get_referents() of a module revives what is on its free lists",
-)
-
-
 class Order:
     __slots__ = ("__weakref__", "body", "user")
 
@@ -214,7 +206,6 @@ def test_a_chain_that_hangs_on_an_attribute_is_named() -> None:
     assert suspect.owner.path == f"{__name__}.HEAD.last"
 
 
-@awaits_futures
 def test_tasks_that_never_end_are_named() -> None:
     async def waits() -> None:
         await asyncio.Event().wait()
@@ -532,7 +523,6 @@ def test_an_interruption_passes_through(
     assert gc.get_freeze_count() <= before
 
 
-@awaits_futures
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_failing_async_work_leaves_no_loop_and_no_task_behind(
     error: type[BaseException],
