@@ -27,7 +27,7 @@ from leakguard._readers.containers import (
     length_of,
     newest_entries,
 )
-from leakguard._readers.heap import type_name, without_tuples
+from leakguard._readers.heap import objects_but_tuples, type_name, without_tuples
 from leakguard._readers.paths import climb, describe, links_of
 from leakguard._readers.source import is_own
 
@@ -66,7 +66,7 @@ class Followed:
 
     def __init__(self) -> None:
         """Walk the heap once. Cost: about 1 us per object of it."""
-        heap = without_tuples(gc.get_objects())
+        heap = objects_but_tuples()
         long = (item for item in containers_in(heap) if length_of(item) >= SHORT)
         self.containers = [item for item in long if item is not heap]
         self.lengths = array("q", map(length_of, self.containers))
