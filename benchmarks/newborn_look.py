@@ -95,14 +95,14 @@ def _prepared(tool: str) -> tuple[Callable[[], Any], int]:
 
 
 def _newborn_look() -> Callable[[], dict[str, int]]:
-    from leakguard._readers.heap import count_types, freeze, newborn_objects
+    from leakguard._readers.heap import freeze, live_type_counts
 
     if not freeze():
         raise SystemExit("this interpreter cannot freeze its heap")
 
     def look() -> dict[str, int]:
         gc.collect()
-        return count_types(newborn_objects())
+        return live_type_counts()
 
     return look
 

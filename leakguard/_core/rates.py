@@ -29,6 +29,9 @@ LEAST_CONFIDENCE = 0.8
 #: Growth of the totals over the later half that counts as standing still.
 BLOCKS_FLOOR = 200
 HEAP_FLOOR_BYTES = 256 * 1024
+#: Growth of the C heap of which the windows trace this share is Python's: its objects
+#: above 512 bytes live there, in few blocks.
+EXPLAINED_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +143,14 @@ def _quiet_or_native(
 ) -> Verdict:
     heap = heap_law(totals)
     still = blocks_law(totals).grown <= BLOCKS_FLOOR
-    if still and heap is not None and heap.shape == "linear":
-        rate = heap.slope * 1000
+    rate = heap.slope * 1000 if heap is not None else 0.0
+    traced_rate = sum(row.size.slope for row in rate_rows(bursts))
+    if (
+        still
+        and heap is not None
+        and heap.shape == "linear"
+        and traced_rate < EXPLAINED_SHARE * rate
+    ):
         return Verdict(
             "native-leak",
             heap.confidence,

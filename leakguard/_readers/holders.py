@@ -27,7 +27,7 @@ from leakguard._readers.containers import (
     length_of,
     newest_entries,
 )
-from leakguard._readers.heap import objects_but_tuples, type_name, without_tuples
+from leakguard._readers.heap import newborn_ids, objects_but_tuples, type_name
 from leakguard._readers.paths import climb, describe, links_of
 from leakguard._readers.source import is_own
 
@@ -44,13 +44,17 @@ _WALKED_OBJECTS = 4_000
 _KEPT_HOLDERS = 24
 
 
+@dataclass(frozen=True, slots=True)
 class Newborn:
-    """The objects born in the window, by id; owns the only list of them."""
+    """The objects born in the window: the ids of all, and all but the tuples."""
 
-    def __init__(self, objects: list[object]) -> None:
-        """Take over ``objects``, the tracked survivors of the window."""
-        self.ids = set(map(id, objects))
-        self.objects = without_tuples(objects)
+    objects: list[object]
+    ids: set[int]
+
+    @classmethod
+    def read(cls) -> Newborn:
+        """Return what the collector sees: after ``freeze()``, what is born since."""
+        return cls(objects_but_tuples(), newborn_ids())
 
     def holds(self, item: object) -> bool:
         """Return whether ``item`` was born in the window."""

@@ -8,10 +8,10 @@ runs: attributes are read past descriptors, keys are never formatted by ``repr``
 from __future__ import annotations
 
 import functools
-import gc
 import re
 import types
 from collections import Counter, deque
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from leakguard._core.records import Link
@@ -24,7 +24,7 @@ from leakguard._readers.attributes import (
     modules_by_dict,
     referents_of,
 )
-from leakguard._readers.heap import name_of_type, type_name
+from leakguard._readers.heap import holders_of, name_of_type, type_name
 from leakguard._readers.source import is_own
 
 if TYPE_CHECKING:
@@ -65,24 +65,25 @@ def climb(
     for _ in range(MAX_DEPTH):
         if not frontier or out_of_time():
             break
-        referrers = gc.get_referrers(*frontier)
-        mine.update((id(frontier), id(referrers)))
+        holders = holders_of(frontier)
+        mine.update((id(frontier), id(holders)))
         wanted = {id(item) for item in frontier}
         found = []
-        for holder in referrers:
+        for holder in holders:
             if id(holder) in alive or id(holder) in mine or _is_ours(holder):
                 continue
-            child = _child_among(holder, wanted)
-            if child is None:
+            below = _below(holder, wanted)
+            if not below:
                 continue
-            alive[id(holder)] = holder
-            parents[id(holder)] = child
+            for child, parent in pairwise((*below, holder)):
+                alive[id(parent)] = parent
+                parents.setdefault(id(parent), id(child))
             if _is_root(holder, modules):
                 return _chain(id(holder), parents, alive)
             found.append(holder)
         frontier = _next_frontier(found)
         mine.add(id(found))
-        del referrers
+        del holders
     return [target]
 
 
@@ -157,11 +158,18 @@ def _interest(holder: object) -> int:
     return 1
 
 
-def _child_among(holder: object, wanted: set[int]) -> int | None:
-    for child in referents_of(holder):
-        if id(child) in wanted:
-            return id(child)
-    return None
+def _below(holder: object, wanted: set[int]) -> tuple[object, ...]:
+    """Return the way from a wanted object up to the holder: itself, maybe a tuple."""
+    parts = referents_of(holder)
+    for part in parts:
+        if id(part) in wanted:
+            return (part,)
+    for part in parts:
+        if type(part) is tuple:
+            for inner in part:
+                if id(inner) in wanted:
+                    return inner, part
+    return ()
 
 
 def _chain(

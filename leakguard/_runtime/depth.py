@@ -7,7 +7,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import DeepLook
-from leakguard._readers.heap import newborn_objects
 from leakguard._readers.holders import (
     Followed,
     Newborn,
@@ -62,9 +61,9 @@ def look_deep(
         work_done = run()
         garbage: dict[Stack, Counter[str]] = {}
         if not collects_automatically():
-            garbage, _ = _sample(Newborn(newborn_objects()), frames, examples=0)
+            garbage, _ = _sample(Newborn.read(), frames, examples=0)
         survivors, vanished = _survivors(window)
-        newborn = Newborn(newborn_objects())
+        newborn = Newborn.read()
         types, examples = _sample(newborn, frames)
         grown = followed.grown(newborn)
     # Tracing is over, and with it the cost of every allocation of the search.

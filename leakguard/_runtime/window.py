@@ -102,7 +102,7 @@ class Window:
             collect = gc.isenabled() and self.frozen
         so_far, self.longest_pause_seconds = self.longest_pause_seconds, 0.0
         try:
-            objects = self._timed(_count_newborn)
+            objects = self._timed(heap.newborn_count)
             before = self.read_traces() if collect else None
             collected = self._timed(gc.collect) if collect else 0
             traces = self.read_traces()
@@ -271,10 +271,6 @@ def _patiently(step: Callable[[], Answer], patience_seconds: float) -> Answer:
             break
         fence.rest(_REST_SECONDS)
     return answer
-
-
-def _count_newborn() -> int:
-    return len(heap.newborn_objects())
 
 
 def _since(traces: Traces, baseline: Traces) -> Traces:

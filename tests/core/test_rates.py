@@ -202,7 +202,8 @@ def test_suspects_in_a_program_that_does_not_rise_only_turn_over() -> None:
 
 
 def test_a_heap_that_grows_while_blocks_stand_still_is_a_native_leak() -> None:
-    found = judge_run(WINDOWS, run(heap=lambda t: 50e6 + 1_048_576 * t), [])
+    quiet = bursts_of((FLIGHT, lambda _seconds: 3))
+    found = judge_run(quiet, run(heap=lambda t: 50e6 + 1_048_576 * t), [])
     assert found.kind == "native-leak"
     assert found.growth_bytes_per_second == pytest.approx(1_048_576)
     assert "1.0 MiB per second" in found.reason
@@ -218,6 +219,12 @@ def test_a_program_that_stands_still_is_steady(
 def test_a_warm_up_is_no_native_leak() -> None:
     totals = run(heap=lambda t: 50e6 + 1e6 * min(t, 40))
     assert judge_run(WINDOWS, totals, []).kind == "steady"
+
+
+def test_large_objects_of_pythons_in_the_c_heap_are_not_native() -> None:
+    kept = bursts_of((LEAK, lambda seconds: int(20 * seconds)), block_bytes=50_000)
+    totals = run(heap=lambda t: 50e6 + 1e6 * t)
+    assert judge_run(kept, totals, []).kind == "steady"
 
 
 def test_a_program_whose_blocks_rise_all_the_time_is_not_called_steady() -> None:

@@ -78,7 +78,7 @@ def test_it_shows_what_is_born_and_lives_and_nothing_else() -> None:
         gone = [bytes(10_000) for _ in range(10)]
         del gone
         traces = view.read_traces()
-        newborn = heap.newborn_objects()
+        newborn = heap.objects_but_tuples()
     assert 100_000 <= _bytes_here(traces) < 110_000
     assert any(item is kept for item in newborn)
     assert not any(item is old for item in newborn)
