@@ -1,0 +1,173 @@
+"""From samples to the columns a verdict looks at: one life, thinned, without gaps.
+
+A history may hold several lives of the program (restarts, deploys). Each is judged
+for itself. Columns that were not recorded are ``None``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leakguard._core.robust import median, thin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from leakguard._core.samples import Sample
+
+#: Points that a column is thinned to.
+MOST_POINTS = 96
+#: A column with fewer values than this share of the samples counts as not recorded.
+LEAST_RECORDED_SHARE = 0.7
+#: A pause this many times the usual distance between samples ends a life, where
+#: nothing else tells restarts.
+GAP_RATIO = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """One life in columns of equal length, in bytes, seconds and counts.
+
+    ``resident`` is what the process itself holds, or the group's working set where
+    that is all that is known. ``heap`` is the C library's memory in use, ``outside``
+    what the group holds beyond the process's resident memory, ``cached`` its
+    inactive file pages. ``used_bytes`` is what counts against the limit at the end.
+    """
+
+    seconds: list[float]
+    resident: list[float]
+    heap: list[float] | None
+    blocks: list[float] | None
+    outside: list[float] | None
+    cached: list[float] | None
+    in_flight: list[float] | None
+    requests: list[float] | None
+    used_bytes: int | None
+    limit_bytes: int | None
+    samples: int
+
+
+def lives_of(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
+    """Return the samples split at restarts, oldest life first."""
+    cuts = [0, *_restarts(samples), len(samples)]
+    return [
+        samples[low:high]
+        for low, high in zip(cuts, cuts[1:], strict=False)
+        if high > low
+    ]
+
+
+def columns_of(samples: Sequence[Sample]) -> Columns | None:
+    """Return one life as columns; ``None`` when nothing of memory is known."""
+    samples = [s for s in samples if _resident(s) is not None]
+    if not samples:
+        return None
+    resident = _column(samples, _resident)
+    if resident is None:
+        return None
+    limits = [s.cgroup_limit_bytes for s in samples if s.cgroup_limit_bytes]
+    return Columns(
+        seconds=thin([s.t_seconds for s in samples], MOST_POINTS),
+        resident=resident,
+        heap=_column(samples, lambda s: s.in_use_bytes),
+        blocks=_blocks(samples),
+        outside=_column(samples, _outside),
+        cached=_column(samples, lambda s: s.cgroup_inactive_file_bytes),
+        in_flight=_column(samples, lambda s: s.in_flight),
+        requests=_column(samples, lambda s: s.requests_total),
+        used_bytes=_used(samples[-1]),
+        limit_bytes=limits[-1] if limits else None,
+        samples=len(samples),
+    )
+
+
+def _restarts(samples: Sequence[Sample]) -> list[int]:
+    """Return the indices at which a new life begins."""
+    steps = [
+        b.t_seconds - a.t_seconds for a, b in zip(samples, samples[1:], strict=False)
+    ]
+    if not steps:
+        return []
+    usual = median(steps)
+    found = []
+    requests: int | None = None
+    for index, sample in enumerate(samples):
+        known = sample.requests_total
+        fell = known is not None and requests is not None and known < requests
+        paused = index > 0 and steps[index - 1] > max(GAP_RATIO * usual, 1.0)
+        if fell or (paused and known is None and _fell(samples, index)):
+            found.append(index)
+        requests = requests if known is None else known
+    return found
+
+
+def _fell(samples: Sequence[Sample], index: int) -> bool:
+    before, after = _resident(samples[index - 1]), _resident(samples[index])
+    return before is not None and after is not None and after < 0.8 * before
+
+
+def _resident(sample: Sample) -> float | None:
+    return sample.rss_bytes if sample.rss_bytes is not None else _working_set(sample)
+
+
+def _working_set(sample: Sample) -> float | None:
+    if sample.cgroup_usage_bytes is None:
+        return None
+    return sample.cgroup_usage_bytes - (sample.cgroup_inactive_file_bytes or 0)
+
+
+def _used(sample: Sample) -> int | None:
+    known = sample.unreclaimable_bytes, _working_set(sample), sample.rss_bytes
+    return next((int(value) for value in known if value is not None), None)
+
+
+def _outside(sample: Sample) -> float | None:
+    group = _working_set(sample)
+    if group is None or sample.rss_bytes is None:
+        return None
+    return group - sample.rss_bytes
+
+
+def _blocks(samples: Sequence[Sample]) -> list[float] | None:
+    """Return Python's blocks; an interpreter on plain malloc counts none."""
+    blocks = _column(samples, lambda s: s.python_blocks)
+    return blocks if blocks and max(blocks) > 0 else None
+
+
+def _column(
+    samples: Sequence[Sample], read: Callable[[Sample], float | None]
+) -> list[float] | None:
+    known = [read(sample) for sample in samples]
+    values = [value for value in known if value is not None]
+    if not values or len(values) < LEAST_RECORDED_SHARE * len(known):
+        return None
+    filled, last = [], values[0]
+    for value in known:
+        last = last if value is None else value
+        filled.append(float(last))
+    return thin(filled, MOST_POINTS)
+
+
+def without_load(values: list[float], in_flight: list[float] | None) -> list[float]:
+    """Return the column without what follows the requests in flight.
+
+    The share of each request is the least squares slope of the column's short steps
+    on those of the load, so a common trend of both does not count. Where the load
+    explains less than a quarter of the steps, the column is returned as it is.
+    """
+    if in_flight is None or max(in_flight) - min(in_flight) < 2:
+        return values
+    steps = _steps(values)
+    load = _steps(in_flight)
+    sxx = sum(step * step for step in load)
+    syy = sum(step * step for step in steps)
+    sxy = sum(a * b for a, b in zip(steps, load, strict=True))
+    if sxy <= 0 or sxy * sxy < 0.25 * sxx * syy:
+        return values
+    share = sxy / sxx
+    return [v - share * n for v, n in zip(values, in_flight, strict=True)]
+
+
+def _steps(values: list[float]) -> list[float]:
+    return [b - a for a, b in zip(values, values[2:], strict=False)]
