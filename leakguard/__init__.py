@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leakguard._core.records import LeakguardError, Report
+    from leakguard.guard import Guard, current, watch
     from leakguard.reports import load, render
     from leakguard.snapshots import Diff, Snapshot, snapshot
     from leakguard.testing import LeakError, WorkFailed, assert_no_growth, diagnose
@@ -19,20 +20,24 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Diff": "leakguard.snapshots",
+    "Guard": "leakguard.guard",
     "LeakError": "leakguard.testing",
     "LeakguardError": "leakguard._core.records",
     "Report": "leakguard._core.records",
     "Snapshot": "leakguard.snapshots",
     "WorkFailed": "leakguard.testing",
     "assert_no_growth": "leakguard.testing",
+    "current": "leakguard.guard",
     "diagnose": "leakguard.testing",
     "load": "leakguard.reports",
     "render": "leakguard.reports",
     "snapshot": "leakguard.snapshots",
+    "watch": "leakguard.guard",
 }
 
 __all__ = [
     "Diff",
+    "Guard",
     "LeakError",
     "LeakguardError",
     "Report",
@@ -40,10 +45,12 @@ __all__ = [
     "WorkFailed",
     "__version__",
     "assert_no_growth",
+    "current",
     "diagnose",
     "load",
     "render",
     "snapshot",
+    "watch",
 ]
 
 

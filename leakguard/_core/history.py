@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakguard._core.robust import median, thin
+from leakguard._core.robust import thin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 MOST_POINTS = 96
 #: A column with fewer values than this share of the samples counts as not recorded.
 LEAST_RECORDED_SHARE = 0.7
-#: A pause this many times the usual distance between samples ends a life, where
-#: nothing else tells restarts.
-GAP_RATIO = 20.0
+#: A new life begins below this share of the level before, at a kill close to the
+#: limit or after a sample without memory.
+FALL_SHARE = 0.8
+LIMIT_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,28 +84,38 @@ def columns_of(samples: Sequence[Sample]) -> Columns | None:
 
 
 def _restarts(samples: Sequence[Sample]) -> list[int]:
-    """Return the indices at which a new life begins."""
-    steps = [
-        b.t_seconds - a.t_seconds for a, b in zip(samples, samples[1:], strict=False)
-    ]
-    if not steps:
-        return []
-    usual = median(steps)
+    """Return the indices at which a new life begins.
+
+    Told by a counter that fell back; where none is known, by a fall of the memory
+    after a sample without any (nothing ran), or from near the limit.
+    """
     found = []
     requests: int | None = None
+    last: Sample | None = None
+    gone = False
     for index, sample in enumerate(samples):
-        known = sample.requests_total
+        level, known = _resident(sample), sample.requests_total
+        if level is None:
+            gone = True
+            continue
         fell = known is not None and requests is not None and known < requests
-        paused = index > 0 and steps[index - 1] > max(GAP_RATIO * usual, 1.0)
-        if fell or (paused and known is None and _fell(samples, index)):
+        if known is None and last is not None:
+            fell = _fell(last, sample) and (gone or _was_at_limit(last))
+        if fell:
             found.append(index)
         requests = requests if known is None else known
+        last, gone = sample, False
     return found
 
 
-def _fell(samples: Sequence[Sample], index: int) -> bool:
-    before, after = _resident(samples[index - 1]), _resident(samples[index])
-    return before is not None and after is not None and after < 0.8 * before
+def _fell(before: Sample, after: Sample) -> bool:
+    high, low = _resident(before), _resident(after)
+    return high is not None and low is not None and low < FALL_SHARE * high
+
+
+def _was_at_limit(sample: Sample) -> bool:
+    limit, level = sample.cgroup_limit_bytes, _resident(sample)
+    return bool(limit and level and level > LIMIT_SHARE * limit)
 
 
 def _resident(sample: Sample) -> float | None:

@@ -7,7 +7,9 @@ cache or a warm-up.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from leakguard._core.robust import floor_of, median, quantile, smooth, theil_sen
@@ -31,6 +33,17 @@ LAST_SHARE = 0.4
 #: nearly all was before.
 LEAST_LATE_GROWTH = 0.12
 MOST_RATIO = 9.0
+#: Excursions above this share of the floor's growth are looked at as load; where
+#: memory is away from its floor for more than this share, only valleys count.
+LEAST_SWING_SHARE = 0.15
+MOST_AWAY_SHARE = 0.3
+#: Growth in fewer steps than this may be the last entries of a cache.
+LEAST_STEPS = 4.0
+LEAST_VALLEYS, LEAST_VALLEY_STEPS = 3, 2.5
+#: A pause is where the floor rises less than this share of all its growth; the last
+#: one may be so many times longer than the longest before.
+PAUSE_SHARE = 0.02
+LONGEST_PAUSE_RATIO = 1.25
 #: A third that grows so many times faster than another bends the line.
 BENT_RATIO = 1.8
 #: Growth of the floor beneath this share of what came back is no growth of its own.
@@ -81,26 +94,25 @@ def read_shape(
     ``work`` is the requests done at each point: growth may follow them or the clock.
     """
     values = smooth(values)
-    floor = floor_of(values)
-    n, warm = len(values), int(WARM_UP_SHARE * len(values))
-    swing, unseen = _excursions(values, floor, warm)
-    end = n - max(1, unseen)
-    seen = end - warm >= max(6, (1 - MOST_UNSEEN_SHARE - WARM_UP_SHARE) * n)
-    if not seen:
-        end = n
-    warmed = floor[warm] - floor[0]
-    floor, seconds = floor[warm:end], seconds[warm:end]
-    work = seconds if work is None else work[warm:end]
+    warm = int(WARM_UP_SHARE * len(values))
+    ground = _ground_of(values, warm, least)
+    floor = ground.floor
+    low, high = ground.start, ground.start + len(floor)
+    seconds = seconds[low:high]
+    work = seconds if work is None else work[low:high]
     risen = floor[-1] - floor[0]
     late = max(_late_ratio(seconds, floor), _late_ratio(work, floor))
     law: Law = "settled"
-    if not seen:
+    if len(floor) < (1 - MOST_UNSEEN_SHARE - WARM_UP_SHARE) * len(values):
         law = "unclear"
-    elif risen < max(least, LEAST_OF_SWING * swing):
+    elif risen < max(least, LEAST_OF_SWING * ground.swing):
         law = "flat"
-    elif late >= STEADY_SHARE:
+    elif late >= STEADY_SHARE and ground.rises_by_itself:
         law = "rising"
-    return Shape(law, risen, warmed, swing, floor[-1], late, seconds, work, floor)
+    warmed = floor[0] - min(values[: warm + 1])
+    return Shape(
+        law, risen, warmed, ground.swing, floor[-1], late, seconds, work, floor
+    )
 
 
 def rate_of(shape: Shape) -> Rate:
@@ -130,21 +142,72 @@ def _mean_rate(xs: Sequence[float], ys: Sequence[float]) -> float:
     return (median(ys[-part:]) - median(ys[:part])) / run if run > 0 else 0.0
 
 
-def _excursions(
-    values: Sequence[float], floor: Sequence[float], warm: int
-) -> tuple[float, int]:
-    """Return the height of what came back, and how long that takes at most.
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """The part of the floor that has been seen to stay, from point ``start`` on."""
 
-    The last so many points have not been seen to come back or to stay.
-    """
-    above = [v - f for v, f in zip(values, floor, strict=True)][warm:]
+    start: int
+    floor: Sequence[float]
+    swing: float
+    rises_by_itself: bool
+
+
+def _ground_of(values: Sequence[float], warm: int, least: float) -> _Ground:
+    """Return the floor after the warm-up, as far as it is confirmed."""
+    floor = floor_of(values)[warm:]
+    above = [v - f for v, f in zip(values[warm:], floor, strict=True)]
     swing = quantile(above, 0.97)
+    open_end = 1
+    if swing > max(least, LEAST_SWING_SHARE * (floor[-1] - floor[0])):
+        away = [height > swing / 4 for height in above]
+        if sum(away) >= MOST_AWAY_SHARE * len(away):
+            return _valley_floor(values, warm, swing)
+        open_end = max(1, _longest_run(away))
+    floor = floor[: max(2, len(floor) - open_end)]
+    enough = _steps(floor[len(floor) // 3 :]) >= LEAST_STEPS
+    return _Ground(warm, floor, swing, enough)
+
+
+def _valley_floor(values: Sequence[float], warm: int, swing: float) -> _Ground:
+    """Return the floor through the valleys, where memory hardly rests at its floor.
+
+    The last valley only confirms those before: a later one may be deeper.
+    """
+    valleys = [at for at in _valleys(values, swing / 3) if at >= warm]
+    lows = floor_of([values[at] for at in valleys])[:-1]
+    if len(lows) < LEAST_VALLEYS:
+        return _Ground(warm, floor_of(values)[warm : warm + 2], swing, False)
+    floor: list[float] = []
+    for (a, b), (low, high) in zip(pairwise(valleys), pairwise(lows), strict=False):
+        floor += [low + (high - low) * (at - a) / (b - a) for at in range(a, b)]
+    enough = _steps(lows) >= LEAST_VALLEY_STEPS
+    return _Ground(valleys[0], floor, swing, enough)
+
+
+def _longest_run(flags: Sequence[bool]) -> int:
     longest = length = 0
-    for height in above:
-        length = length + 1 if height > swing / 4 else 0
+    for flag in flags:
+        length = length + 1 if flag else 0
         longest = max(longest, length)
-    grown = floor[-1] - floor[warm]
-    return swing, longest if swing > 0.15 * grown else 0
+    return longest
+
+
+def _valleys(values: Sequence[float], height: float) -> list[int]:
+    """Return the lowest points between rises of at least ``height``."""
+    found: list[int] = []
+    low = high = 0
+    falling = True
+    for index, value in enumerate(values):
+        if falling:
+            low = index if value <= values[low] else low
+            if value > values[low] + height:
+                found.append(low)
+                high, falling = index, False
+        else:
+            high = index if value >= values[high] else high
+            if value < values[high] - height:
+                low, falling = index, True
+    return found
 
 
 def _last_stretch(xs: Sequence[float], floor: Sequence[float]) -> int:
@@ -177,7 +240,9 @@ def _misfit(xs: Sequence[float], ys: Sequence[float]) -> float:
 
 def _late_ratio(xs: Sequence[float], floor: Sequence[float]) -> float:
     """Return the rate of the last third against that of the one before."""
-    late_growth = floor[-1] - floor[int(0.67 * (len(floor) - 1))]
+    end = _without_last_pause(floor)
+    xs, floor = xs[:end], floor[:end]
+    late_growth = floor[-1] - floor[_index_at(xs, 0.67)]
     if late_growth < LEAST_LATE_GROWTH * (floor[-1] - floor[0]):
         return 0.0
     middle, late = _rate(xs, floor, 0.33, 0.67), _rate(xs, floor, 0.67, 1.0)
@@ -187,9 +252,37 @@ def _late_ratio(xs: Sequence[float], floor: Sequence[float]) -> float:
     return min(ratio, MOST_RATIO if goes_on else STEADY_SHARE / 2)
 
 
+def _without_last_pause(floor: Sequence[float]) -> int:
+    """Return where the last pause begins, unless it is longer than those before.
+
+    Growth that follows a load rests when the load does.
+    """
+    step = PAUSE_SHARE * (floor[-1] - floor[0])
+    ends = [0]  # of the pauses: the points at which the floor has gone up a step
+    for index, value in enumerate(floor):
+        if value > floor[ends[-1]] + step:
+            ends.append(index)
+    pauses = [b - a for a, b in pairwise(ends)]
+    last = len(floor) - ends[-1]
+    earlier = max(pauses[1:], default=0)
+    return ends[-1] + 1 if 2 < last <= LONGEST_PAUSE_RATIO * earlier else len(floor)
+
+
+def _steps(floor: Sequence[float]) -> float:
+    """Return in how many steps of equal size the floor would have grown as unevenly."""
+    rises = [b - a for a, b in pairwise(floor)]
+    squares = sum(rise * rise for rise in rises)
+    return sum(rises) ** 2 / squares if squares else 0.0
+
+
+def _index_at(xs: Sequence[float], share: float) -> int:
+    """Return the last point at most so far along the axis."""
+    return max(0, bisect_right(xs, xs[0] + share * (xs[-1] - xs[0])) - 1)
+
+
 def _rate(
     xs: Sequence[float], ys: Sequence[float], start: float, stop: float
 ) -> float:
-    low, high = int(start * (len(xs) - 1)), int(stop * (len(xs) - 1))
+    low, high = _index_at(xs, start), _index_at(xs, stop)
     span = xs[high] - xs[low]
     return (ys[high] - ys[low]) / span if span > 0 else 0.0

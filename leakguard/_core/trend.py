@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakguard._core.forecast import Forecast, forecast
 from leakguard._core.history import columns_of, lives_of
-from leakguard._core.shape import rate_of
+from leakguard._core.shape import LEAST_OF_SWING, rate_of
 from leakguard._core.units import format_bytes, format_seconds
 from leakguard._core.view import View, leak_rate, view_of
 
@@ -37,6 +37,8 @@ CACHE_BYTES, CACHE_SHARE = 3e6, 0.06
 LIVE_SHARE = 0.3
 #: Swings that are called load: bytes, and share of the level.
 LOAD_BYTES, LOAD_SHARE = 2e6, 0.04
+#: What is left of the growth without the load must be more than this share of it.
+LEAST_OF_LOAD = 0.25
 #: Growth outside the process that swings more than this share is others' noise.
 OUTSIDE_SWING_SHARE = 0.15
 
@@ -107,9 +109,11 @@ class Rule(NamedTuple):
 
 def _keeps(view: View) -> bool:
     """Return whether live memory rises: in the process, or hidden in its free heap."""
-    return view.resident.law == "rising" or (
-        view.heap_keeps and view.resident.law in ("flat", "unclear")
-    )
+    shape, level = view.resident, view.level
+    if shape.law == "rising":
+        own = max(LEAST_OF_LOAD * level.risen, LEAST_OF_SWING * level.swing)
+        return view.live_keeps or shape.risen > own
+    return view.heap_keeps and shape.law in ("flat", "unclear")
 
 
 def _is_unexplained(view: View) -> bool:
@@ -120,7 +124,9 @@ def _is_unexplained(view: View) -> bool:
 
 
 def _follows_load(view: View) -> bool:
-    return view.level.law == "rising"
+    return view.level.law in ("rising", "settled") and (
+        view.resident.risen < LEAST_OF_LOAD * view.level.risen
+    )
 
 
 def _grows_outside(view: View) -> bool:
@@ -146,6 +152,7 @@ def _settled_outside(view: View) -> bool:
     return (
         outside is not None
         and outside.law == "settled"
+        and outside.swing < outside.risen
         and outside.risen > max(CACHE_BYTES, CACHE_SHARE * view.resident.level)
     )
 
@@ -164,7 +171,7 @@ RULES = (
     ),
     Rule(
         "leak",
-        lambda v: v.resident.law == "rising",
+        lambda v: _keeps(v) and v.resident.law == "rising",
         lambda v: v.resident,
         "the floor that memory never falls below again rises without slowing down, by"
         " {risen}",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from leakguard._core.history import Columns
 
 #: Growth after the warm-up that counts: bytes, and share of the level; blocks.
-LEAST_BYTES, LEAST_SHARE = 1.5e6, 0.015
+LEAST_BYTES, LEAST_SHARE = 1.5e6, 0.005
 LEAST_BLOCKS = 1_000
 #: Blocks of Python's hold 16 to 512 bytes (pymalloc), the larger are in the C heap.
 #: With the slack of their pools, resident growth of up to so much for each is theirs.

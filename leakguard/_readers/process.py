@@ -1,4 +1,9 @@
-"""Counters of this process, each cheap enough for every look; absent is ``None``."""
+"""Counters of this process, each cheap enough for every look; absent is ``None``.
+
+Rules of this file: what is read at every tick costs microseconds. ``/proc/self/statm``
+is kept open and read again; reopened after a fork, because an open one goes on to
+speak of the parent, and when it no longer reads as it should.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,10 @@ import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
+
+_STATM = "/proc/self/statm"
+_OPEN_FILES = "/proc/self/fd"
+_STATM_FIELDS, _RESIDENT = 7, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +36,7 @@ class Counters:
 
 
 def read_counters() -> Counters:
-    """Read the counters. Cost: about 0.1 ms."""
+    """Read the counters. Cost: about 10 µs on Linux."""
     return Counters(
         rss_bytes=_rss_bytes(),
         heap_bytes=_heap_bytes(),
@@ -61,6 +70,20 @@ def trim_heap() -> bool:
     return True
 
 
+def read_heap() -> tuple[int, int] | None:
+    """Return what the C library's malloc has handed out: in its heaps, and mapped.
+
+    ``None`` where psutil has no ``heap_info`` (musl, psutil before 7.2).
+    """
+    try:
+        import psutil
+
+        info: Any = psutil.heap_info()
+        return int(info.heap_used), int(info.mmap_used)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+
+
 def collects_automatically() -> bool:
     """Return whether the application lets the cyclic collector run by itself."""
     return gc.isenabled() and gc.get_threshold()[0] > 0
@@ -76,7 +99,55 @@ def leave_signals_to_main() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
+class Statm:
+    """``/proc/self/statm``, kept open: 2 µs a reading instead of 40."""
+
+    def __init__(self, path: str = _STATM) -> None:
+        """Remember the path; nothing is opened yet."""
+        self._path = path
+        # One tuple, replaced whole, so that threads need no lock.
+        self._opened: tuple[int, int] | None = None  # process id, descriptor
+
+    def rss_bytes(self) -> int | None:
+        """Return the resident memory, or ``None`` where there is no such file."""
+        opened = self._opened
+        if opened is not None and opened[0] == os.getpid():
+            pages = _resident_pages(opened[1])
+            if pages is not None:
+                return pages * os.sysconf("SC_PAGE_SIZE")
+        return self._reopen()
+
+    def _reopen(self) -> int | None:
+        # What was open is not closed: after a fork, or when the application closed
+        # descriptors that it did not open, its number may belong to someone else.
+        self._opened = None
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY)
+        except OSError:
+            return None
+        pages = _resident_pages(descriptor)
+        if pages is None:
+            os.close(descriptor)
+            return None
+        self._opened = (os.getpid(), descriptor)
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _resident_pages(descriptor: int) -> int | None:
+    try:
+        fields = os.pread(descriptor, 128, 0).split()
+        return int(fields[_RESIDENT]) if len(fields) == _STATM_FIELDS else None
+    except (OSError, ValueError):
+        return None
+
+
+_statm = Statm()
+
+
 def _rss_bytes() -> int | None:
+    known = _statm.rss_bytes()
+    if known is not None:
+        return known
     try:
         import psutil
 
@@ -86,17 +157,13 @@ def _rss_bytes() -> int | None:
 
 
 def _heap_bytes() -> int | None:
-    try:
-        import psutil
-
-        info: Any = psutil.heap_info()
-        return int(info.heap_used) + int(info.mmap_used)
-    except Exception:  # noqa: BLE001 - musl, macOS and old psutil have none
-        return None
+    heap = read_heap()
+    return None if heap is None else sum(heap)
 
 
 def _open_files() -> int | None:
     try:
-        return len(os.listdir("/proc/self/fd")) - 1
+        # Since Linux 6.2 the directory's size is the number; before, it is zero.
+        return os.stat(_OPEN_FILES).st_size or len(os.listdir(_OPEN_FILES)) - 1
     except OSError:
         return None

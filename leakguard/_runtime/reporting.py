@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from leakguard._core.records import Acquittal, Cost, Mode, Suspect, Verdict
 
 
-def build_report(
+def build_report(  # noqa: PLR0913 - a report, part by part
     mode: Mode,
     verdict: Verdict,
     suspects: tuple[Suspect, ...],
     acquitted: tuple[Acquittal, ...],
     cost: Cost,
+    *,
+    memory: Memory | None = None,
 ) -> Report:
-    """Return the findings as a report of this process at this moment."""
-    counters = read_counters()
+    """Return the findings as a report of this process at this moment.
+
+    ``memory`` defaults to the little that is read here.
+    """
     return Report(
         created_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         program=Program(
@@ -34,11 +38,16 @@ def build_report(
             mode=mode,
         ),
         verdict=verdict,
-        memory=Memory(
-            rss_bytes=counters.rss_bytes,
-            ledger=Ledger(native_bytes=counters.heap_bytes),
-        ),
+        memory=memory or _memory_now(),
         suspects=suspects,
         cost=cost,
         acquitted=acquitted,
+    )
+
+
+def _memory_now() -> Memory:
+    counters = read_counters()
+    return Memory(
+        rss_bytes=counters.rss_bytes,
+        ledger=Ledger(native_bytes=counters.heap_bytes),
     )

@@ -32,7 +32,15 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "leakguard.cli.run",
             "run a program and report what leaks: at exit, on a signal, every so often",
         ),
+        "classify": (
+            "leakguard.cli.classify",
+            "say what kind of growth a memory log shows: docker stats, CSV, sizes",
+        ),
         "report": ("leakguard.cli.report", "show a saved report"),
+        "doctor": (
+            "leakguard.cli.doctor",
+            "say which limits apply here and which settings will hurt",
+        ),
         "demo": (
             "leakguard.cli.demo",
             "watch a leaking web shop being diagnosed (needs Flask)",

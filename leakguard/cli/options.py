@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from leakguard._core.records import LeakguardError
-from leakguard._core.units import parse_seconds
+from leakguard._core.units import parse_bytes, parse_seconds
 
 _PERCENT = 100
 
@@ -18,6 +18,17 @@ def seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
     if not found:
         raise argparse.ArgumentTypeError("it has to be longer than zero")
+    return found
+
+
+def size(text: str) -> int:
+    """Return a size above zero in bytes: ``"512MiB"``, ``"1.5 GB"``."""
+    try:
+        found = parse_bytes(text)
+    except LeakguardError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not found:
+        raise argparse.ArgumentTypeError("it has to be more than zero")
     return found
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
 SOURCE = str(Path(leakguard.__file__).parents[1])
+VERBS = ", ".join(cli.VERBS)
 
 
 def leakguard_command(
@@ -84,9 +85,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "which verb? one of diagnose, run, report, demo"),
+        ([], f"which verb? one of {VERBS}"),
         (["diagnos"], "no verb 'diagnos': did you mean 'diagnose'?"),
-        (["xyz"], "no verb 'xyz': there are diagnose, run, report, demo"),
+        (["xyz"], f"no verb 'xyz': there are {VERBS}"),
         (["--frobnicate"], "unrecognized arguments: --frobnicate"),
         (["diagnose"], "the following arguments are required: TARGET"),
         (["diagnose", "a:b", "--frob"], "unrecognized arguments: --frob"),

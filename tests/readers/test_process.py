@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
 
 import psutil
 import pytest
 
+from leakguard._readers import process
 from leakguard._readers.process import (
+    Statm,
     available_bytes,
     collects_automatically,
     read_counters,
@@ -21,7 +25,6 @@ from leakguard._readers.process import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def _refuse(*_: object) -> NoReturn:
@@ -66,8 +69,84 @@ def test_the_heap_counts_large_and_small_chunks_of_malloc() -> None:
     assert after - before >= len(kept[0]) + 100 * 5_000
 
 
-def test_nothing_is_known_without_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_resident_size_needs_no_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path(process._STATM).exists():
+        pytest.skip("no /proc here")
+    known = psutil.Process().memory_info().rss
     monkeypatch.setitem(sys.modules, "psutil", None)
+    size = read_counters().rss_bytes
+    assert size is not None
+    assert abs(size - known) < 5_000_000
+
+
+def test_without_proc_psutil_knows_the_resident_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "_statm", Statm("/no/such/file"))
+    size = read_counters().rss_bytes
+    assert size is not None
+    assert size > 1_000_000
+
+
+def test_the_kept_file_is_opened_once_and_again_in_a_child(tmp_path: Path) -> None:
+    statm = tmp_path / "statm"
+    statm.write_text("9 3 1 1 0 1 0\n")
+    kept = Statm(str(statm))
+    page = os.sysconf("SC_PAGE_SIZE")
+    assert kept.rss_bytes() == 3 * page
+    opened = kept._opened
+    assert kept.rss_bytes() == 3 * page
+    assert kept._opened == opened
+    assert opened is not None
+    kept._opened = (os.getpid() + 1, opened[1])  # as it is after a fork
+    assert kept.rss_bytes() == 3 * page
+    assert kept._opened is not None
+    assert kept._opened != opened
+    for descriptor in (opened[1], kept._opened[1]):
+        os.close(descriptor)
+
+
+def test_a_descriptor_closed_behind_us_is_opened_again(tmp_path: Path) -> None:
+    statm = tmp_path / "statm"
+    statm.write_text("9 3 1 1 0 1 0\n")
+    kept = Statm(str(statm))
+    assert kept.rss_bytes()
+    assert kept._opened is not None
+    os.close(kept._opened[1])
+    assert kept.rss_bytes() == 3 * os.sysconf("SC_PAGE_SIZE")
+    os.close(kept._opened[1])
+
+
+@pytest.mark.parametrize("text", ["", "1 2 3", "a b c d e f g"])
+def test_another_file_in_its_place_is_nothing(text: str, tmp_path: Path) -> None:
+    statm = tmp_path / "statm"
+    statm.write_text(text)
+    kept = Statm(str(statm))
+    before = read_counters().open_files
+    assert kept.rss_bytes() is None
+    assert read_counters().open_files == before
+
+
+def test_after_a_fork_the_child_reads_its_own_size() -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    code = """if True:
+        import os
+        from leakguard._readers.process import read_counters
+        before = read_counters().rss_bytes
+        if not os.fork():
+            kept = bytearray(b"x") * 30_000_000
+            os._exit(0 if read_counters().rss_bytes - before > 25_000_000 else 1)
+        assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+    """
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+
+
+def test_nothing_is_known_without_psutil_and_proc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.setattr(process, "_statm", Statm("/no/such/file"))
     counters = read_counters()
     assert counters.rss_bytes is None
     assert counters.heap_bytes is None
@@ -77,11 +156,12 @@ def test_nothing_is_known_without_psutil(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_the_machine_hides_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_statm", Statm("/no/such/file"))
+    monkeypatch.setattr(process, "_OPEN_FILES", "/no/such/folder")
     monkeypatch.setattr(psutil, "Process", _refuse)
     monkeypatch.setattr(psutil, "virtual_memory", _refuse)
     monkeypatch.setattr(psutil, "heap_info", _refuse, raising=False)
     monkeypatch.setattr(psutil, "heap_trim", _refuse, raising=False)
-    monkeypatch.setattr(os, "listdir", _refuse)
     counters = read_counters()
     assert counters.rss_bytes is None
     assert counters.heap_bytes is None

@@ -1,0 +1,251 @@
+"""The process's one monitor: what watches and what investigates, shared by guards.
+
+Rules of this file: one monitor per process, also after a fork, a reload of the
+package or a second import of it, so it lives in a module of its own in
+``sys.modules``; started by its first user and stopped with its last one, and then
+nothing is left but fork and exit hooks that find nothing to do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import time
+import tracemalloc
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from leakguard._core.findings import (
+    Weighed,
+    explain,
+    is_suspicious,
+    trend_verdict,
+    weigh,
+)
+from leakguard._core.records import Memory
+from leakguard._core.samples import Limit
+from leakguard._readers.interpreter import is_main_interpreter
+from leakguard._readers.ledger import read_ledger
+from leakguard._readers.source import SourceMap
+from leakguard._readers.threads import native
+from leakguard._runtime import fence
+from leakguard._runtime.investigation import Investigation
+from leakguard._runtime.reporting import build_report
+from leakguard._runtime.watcher import Watcher
+from leakguard._runtime.work_counter import WorkCounter
+
+if TYPE_CHECKING:
+    from leakguard._core.records import Ledger, Report
+    from leakguard._core.trend import Trend
+    from leakguard._runtime.watcher import State
+
+_HOME = "_leakguard_process"
+#: At the interpreter's end a thread that is just looking gets this long to put back.
+EXIT_PATIENCE_SECONDS = 0.5
+#: How often a caller of ``investigate`` looks whether it is over.
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to watch. All users of a monitor share those of the first."""
+
+    limit_bytes: int | None = None
+    budget: float = 0.05
+    trace_always: bool = False
+    app_root: str | None = None
+
+
+class Monitor:
+    """Watches this process for as long as it has users.
+
+    ``verdict`` is the last one, of trend and windows together.
+    """
+
+    def __init__(self, options: Options, work: WorkCounter) -> None:
+        """Prepare the parts; nothing runs yet."""
+        self.options = options
+        self.users: list[object] = []
+        self.supported = is_main_interpreter()
+        self.watcher = Watcher(
+            limit_bytes=options.limit_bytes, work=work, judged=self._judged
+        )
+        self.investigation = Investigation(
+            work=work, budget=options.budget, found=self._weigh
+        )
+        self._work = work
+        self._traces = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self.pid = os.getpid()
+        self.verdict = trend_verdict(None, None)
+        self._weighed = Weighed()
+        self._started_at = time.monotonic()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        if not self.supported:
+            self.watcher.reset("unsupported: a sub-interpreter; watch the main one")
+            return
+        if self.options.trace_always and not tracemalloc.is_tracing():
+            self._traces = fence.start_tracing() is True
+        self._started_at = time.monotonic()
+        self.watcher.start()
+
+    def stop(self) -> None:
+        """Watch no more and put everything back."""
+        self.watcher.stop()
+        self.investigation.stop()
+        if self._traces:
+            self._traces = False
+            fence.stop_tracing()
+
+    def investigate(self, seconds: float) -> None:
+        """Look for growing lines for so long, and wait for it."""
+        if not self.supported:
+            return
+        self.investigation.ask(seconds)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.investigation.running:
+            time.sleep(_POLL_SECONDS)  # looked up each time: green beside gevent
+
+    def report(self) -> Report:
+        """Return what is known now, with the ledger. Cost: some milliseconds."""
+        self._weigh()
+        state = self.watcher.state
+        found = explain(self._weighed, state.trend, self.watcher.series.samples())
+        return build_report(
+            "guard",
+            found.verdict,
+            found.suspects,
+            found.acquitted,
+            self.investigation.cost(),
+            memory=memory_of(state, read_ledger().ledger),
+        )
+
+    def after_fork(self) -> None:
+        """In the child: forget what was the parent's, and watch again."""
+        self._reset()
+        self._work.abandon()
+        self.watcher.reset("the first look after the fork is still to come")
+        self.investigation.reset()
+        if self.users and self.supported:
+            self.watcher.run()
+
+    def at_exit(self) -> None:
+        """Let the threads end by themselves, so that the interpreter ends quietly."""
+        self.watcher.stop(EXIT_PATIENCE_SECONDS)
+        self.investigation.stop(EXIT_PATIENCE_SECONDS)
+
+    def _weigh(self) -> None:
+        self._weighed = weigh(
+            self.investigation.findings(),
+            SourceMap(self.options.app_root).names(),
+            seconds=time.monotonic() - self._started_at,
+        )
+
+    def _judged(self, trend: Trend) -> None:
+        if is_suspicious(trend):
+            self.investigation.suspect()
+        samples = self.watcher.series.samples()
+        self.verdict = explain(self._weighed, trend, samples).verdict
+
+
+def memory_of(state: State, ledger: Ledger) -> Memory:
+    """Return the state as the memory part of a report."""
+    reading, pressure = state.reading, state.pressure
+    limit = reading.limit if isinstance(reading.limit, Limit) else None
+    unreclaimable = reading.unreclaimable_bytes
+    if unreclaimable is None:
+        unreclaimable = pressure.unreclaimable_bytes
+    if pressure.limit_bytes is not None:
+        limit = Limit(pressure.limit_bytes, pressure.source)
+    return Memory(
+        limit_bytes=limit.limit_bytes if limit else None,
+        limit_source=limit.source if limit else None,
+        usage_bytes=reading.usage_bytes,
+        working_set_bytes=reading.working_set_bytes,
+        unreclaimable_bytes=unreclaimable,
+        rss_bytes=state.sample.rss_bytes if state.sample else None,
+        ledger=ledger,
+    )
+
+
+class Process(ModuleType):
+    """What the process has one of, wherever leakguard was imported from."""
+
+    def __init__(self) -> None:
+        super().__init__(_HOME, "What leakguard has one of in this process.")
+        self.work = WorkCounter()
+        self.monitor: Monitor | None = None
+        self.lock: Any = native("_thread", "RLock")()
+        self.warned = False
+        self._hooked = False
+
+    def hook(self) -> None:
+        """Ask to be told of forks, once, and of the end."""
+        if not self._hooked and hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+            self._hooked = True
+        atexit.register(self._at_exit)
+
+    def unhook(self) -> None:
+        """Ask no more, as far as one can: the fork hook stays, with nothing to do."""
+        atexit.unregister(self._at_exit)
+
+    def _after_fork(self) -> None:
+        self.lock = native("_thread", "RLock")()
+        with contextlib.suppress(Exception):
+            if self.monitor is not None:
+                self.monitor.after_fork()
+            else:
+                self.work.abandon()
+
+    def _at_exit(self) -> None:
+        with contextlib.suppress(Exception):
+            if self.monitor is not None:
+                self.monitor.at_exit()
+
+
+def process() -> Process:
+    """Return the process's own things; they survive a reload of leakguard."""
+    known: Any = sys.modules
+    if _HOME not in known:
+        known.setdefault(_HOME, Process())
+    return cast("Process", known[_HOME])
+
+
+def attach(user: object, options: Options) -> Monitor:
+    """Return the process's monitor with one more user, started if need be."""
+    home = process()
+    with home.lock:
+        monitor = home.monitor
+        if monitor is None:
+            monitor = home.monitor = Monitor(options, home.work)
+            home.hook()
+        elif monitor.pid != os.getpid():  # a fork past Python's hooks
+            monitor.after_fork()
+        if user not in monitor.users:
+            monitor.users.append(user)
+            if len(monitor.users) == 1:
+                monitor.start()
+        return monitor
+
+
+def detach(user: object) -> None:
+    """Let go of the monitor; it stops with its last user."""
+    home = process()
+    with home.lock:
+        monitor = home.monitor
+        if monitor is None or user not in monitor.users:
+            return
+        monitor.users.remove(user)
+        if monitor.users:
+            return
+        home.monitor = None
+        home.unhook()
+    monitor.stop()

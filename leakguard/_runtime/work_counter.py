@@ -1,0 +1,50 @@
+"""Counts units of work (requests) as they begin and end, next to free of cost.
+
+``itertools.count`` steps in one piece of C code: no lock, and no count is lost
+between threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Units finished so far, and units under way."""
+
+    finished: int
+    in_flight: int
+
+
+class WorkCounter:
+    """Call ``begin()`` and ``end()`` around each unit; each costs about 0.05 µs.
+
+    Both return a number without meaning.
+    """
+
+    __slots__ = ("_abandoned", "_begun", "_ended", "begin", "end")
+
+    def __init__(self) -> None:
+        self._begun, self._ended = count(), count()
+        self._abandoned = 0
+        self.begin = self._begun.__next__
+        self.end = self._ended.__next__
+
+    def read(self) -> Work | None:
+        """Return the counts, or ``None`` when nothing was ever begun."""
+        finished = _value(self._ended)  # first, so that none is under way twice
+        begun = _value(self._begun)
+        if not begun:
+            return None
+        return Work(finished, max(0, begun - finished - self._abandoned))
+
+    def abandon(self) -> None:
+        """Forget the units under way: in a forked child they are the parent's."""
+        self._abandoned = max(0, _value(self._begun) - _value(self._ended))
+
+
+def _value(counter: count[int]) -> int:
+    """Read without stepping: its ``repr`` is "count(5)" in every version."""
+    return int(repr(counter)[6:-1])

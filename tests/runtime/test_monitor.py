@@ -1,0 +1,122 @@
+"""The monitor that guards share, and the process's own things."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from leakguard._core.pressure import Pressure
+from leakguard._core.records import Ledger, Unknown
+from leakguard._core.samples import Limit, Reading, Sample
+from leakguard._runtime import monitor as module
+from leakguard._runtime.monitor import (
+    Monitor,
+    Options,
+    Process,
+    attach,
+    detach,
+    memory_of,
+    process,
+)
+from leakguard._runtime.watcher import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GROUP = Limit(1_000, "cgroup2 /app memory.max")
+
+
+@pytest.fixture
+def user() -> Iterator[object]:
+    made = object()
+    yield made
+    detach(made)
+
+
+def test_the_memory_part_is_the_readings() -> None:
+    reading = Reading(
+        GROUP, usage_bytes=900, working_set_bytes=800, unreclaimable_bytes=700
+    )
+    pressure = Pressure(0.9, 4_500, 5_000, "cgroup2 / memory.max")
+    memory = memory_of(
+        State(reading, pressure, Sample(1.0, rss_bytes=600)), Ledger(python_bytes=5)
+    )
+    assert (memory.limit_bytes, memory.limit_source) == (5_000, "cgroup2 / memory.max")
+    assert (memory.usage_bytes, memory.working_set_bytes) == (900, 800)
+    assert (memory.unreclaimable_bytes, memory.rss_bytes) == (700, 600)
+    assert memory.ledger.python_bytes == 5
+
+
+def test_a_limit_is_told_even_where_its_usage_is_not_known() -> None:
+    state = State(Reading(GROUP), Pressure(None, None, None, "hidden"))
+    assert memory_of(state, Ledger()).limit_source == GROUP.source
+
+
+def test_what_is_unknown_stays_unknown() -> None:
+    state = State(Reading(Unknown("no limit")), Pressure(None, 7, None, "no limit"))
+    memory = memory_of(state, Ledger())
+    assert memory.limit_bytes is memory.limit_source is memory.rss_bytes is None
+    assert memory.unreclaimable_bytes == 7
+
+
+def test_a_fork_past_the_hooks_is_noticed(
+    user: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = attach(user, Options())
+    monitor.watcher.stop()
+    monkeypatch.setattr(monitor, "pid", os.getpid() + 1)
+    assert attach(user, Options()) is monitor
+    assert monitor.pid == os.getpid()
+    assert monitor.users == [user]
+
+
+def test_the_hooks_find_nothing_to_do_where_nobody_watches() -> None:
+    home = Process()
+    home.work.begin()
+    home._after_fork()
+    assert home.work.read() is not None
+    home._at_exit()
+
+
+def test_at_the_end_the_threads_are_let_go(user: object) -> None:
+    attach(user, Options())
+    process()._at_exit()
+
+
+def test_hooks_raise_nothing(user: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = attach(user, Options())
+
+    def fail() -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(monitor, "after_fork", fail)
+    monkeypatch.setattr(monitor, "at_exit", fail)
+    process()._after_fork()
+    process()._at_exit()
+
+
+def test_letting_go_of_what_one_does_not_use_does_nothing(user: object) -> None:
+    detach(user)
+    attach(user, Options())
+    detach(object())
+    assert process().monitor is not None
+
+
+def test_a_sub_interpreter_is_told_from_the_main_one(
+    monkeypatch: pytest.MonkeyPatch, user: object
+) -> None:
+    monkeypatch.setattr(module, "is_main_interpreter", lambda: False)
+    monitor = attach(user, Options(trace_always=True))
+    monitor.investigate(5.0)
+    monitor.after_fork()
+    assert monitor.watcher.state.ticks == 0
+    assert not monitor.investigation.running
+    assert not tracemalloc.is_tracing()
+
+
+def test_an_unstarted_monitor_reports_too() -> None:
+    report = Monitor(Options(), process().work).report()
+    assert report.verdict.kind == "unknown"
