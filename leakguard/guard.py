@@ -151,23 +151,22 @@ def watch(
         LeakguardError: an option makes no sense; one sentence says which.
 
     """
-    home = process()
-    with home.lock:
-        running = current()
-        if running is None:
-            running = Guard(limit, budget, policy, tracing=tracing, app_root=app_root)
-            running.start()
-        elif home.monitor is not None:
-            options = _options(limit, budget, policy, tracing, app_root)
-            _warn_if_ignored(options, home.monitor)
-        return running
+    options = _options(limit, budget, policy, tracing, app_root)
+    with process().lock:
+        running, monitor = current(), process().monitor
+        if running is not None and monitor is not None:
+            _warn_if_ignored(options, monitor)
+            return running
+        made = Guard(limit, budget, policy, tracing=tracing, app_root=app_root)
+        made.start()
+        return made
 
 
 def current() -> Guard | None:
     """Return this process's started guard, or ``None``. Cost: below 1 µs."""
     monitor = process().monitor
     users = monitor.users if monitor is not None else []
-    return cast("Guard", users[0]) if users else None
+    return cast("Guard | None", next(iter(users), None))
 
 
 def _options(

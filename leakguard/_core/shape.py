@@ -39,7 +39,9 @@ LEAST_SWING_SHARE = 0.15
 MOST_AWAY_SHARE = 0.3
 #: Growth in fewer steps than this may be the last entries of a cache.
 LEAST_STEPS = 4.0
-LEAST_VALLEYS, LEAST_VALLEY_STEPS = 3, 2.5
+LEAST_VALLEYS, LEAST_VALLEY_STEPS = 3, 2.0
+#: A step of this share of all growth is taken out before the rest is judged.
+GREAT_STEP_SHARE = 0.25
 #: A pause is where the floor rises less than this share of all its growth; the last
 #: one may be so many times longer than the longest before.
 PAUSE_SHARE = 0.02
@@ -101,14 +103,16 @@ def read_shape(
     seconds = seconds[low:high]
     work = seconds if work is None else work[low:high]
     risen = floor[-1] - floor[0]
-    late = max(_late_ratio(seconds, floor), _late_ratio(work, floor))
+    smoothly = _without_step(floor)
+    late = max(_late_ratio(axis, smoothly, ground) for axis in (seconds, work))
+    enough = max(least, LEAST_OF_SWING * ground.swing)
     law: Law = "settled"
     if len(floor) < (1 - MOST_UNSEEN_SHARE - WARM_UP_SHARE) * len(values):
         law = "unclear"
-    elif risen < max(least, LEAST_OF_SWING * ground.swing):
+    elif risen < enough:
         law = "flat"
-    elif late >= STEADY_SHARE and ground.rises_by_itself:
-        law = "rising"
+    elif smoothly[-1] - smoothly[0] >= enough and late >= STEADY_SHARE:
+        law = "rising" if ground.lows or _in_steps(smoothly) else "settled"
     warmed = floor[0] - min(values[: warm + 1])
     return Shape(
         law, risen, warmed, ground.swing, floor[-1], late, seconds, work, floor
@@ -144,12 +148,15 @@ def _mean_rate(xs: Sequence[float], ys: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """The part of the floor that has been seen to stay, from point ``start`` on."""
+    """The part of the floor that has been seen to stay, from point ``start`` on.
+
+    ``lows`` are its valleys, where memory hardly rests at its floor.
+    """
 
     start: int
     floor: Sequence[float]
     swing: float
-    rises_by_itself: bool
+    lows: Sequence[float] = ()
 
 
 def _ground_of(values: Sequence[float], warm: int, least: float) -> _Ground:
@@ -163,25 +170,26 @@ def _ground_of(values: Sequence[float], warm: int, least: float) -> _Ground:
         if sum(away) >= MOST_AWAY_SHARE * len(away):
             return _valley_floor(values, warm, swing)
         open_end = max(1, _longest_run(away))
-    floor = floor[: max(2, len(floor) - open_end)]
-    enough = _steps(floor[len(floor) // 3 :]) >= LEAST_STEPS
-    return _Ground(warm, floor, swing, enough)
+    return _Ground(warm, floor[: max(2, len(floor) - open_end)], swing)
 
 
 def _valley_floor(values: Sequence[float], warm: int, swing: float) -> _Ground:
     """Return the floor through the valleys, where memory hardly rests at its floor.
 
-    The last valley only confirms those before: a later one may be deeper.
+    The last valley only confirms those before: a later one may be deeper. Growth that
+    is all between two valleys shows nothing.
     """
     valleys = [at for at in _valleys(values, swing / 3) if at >= warm]
     lows = floor_of([values[at] for at in valleys])[:-1]
-    if len(lows) < LEAST_VALLEYS:
-        return _Ground(warm, floor_of(values)[warm : warm + 2], swing, False)
+    if len(lows) < LEAST_VALLEYS or _steps(lows) < LEAST_VALLEY_STEPS:
+        flat = floor_of(values)[warm : warm + 2]
+        if len(lows) >= LEAST_VALLEYS:
+            flat = [lows[0]] * (valleys[-2] - valleys[0])
+        return _Ground(warm, flat, swing)
     floor: list[float] = []
     for (a, b), (low, high) in zip(pairwise(valleys), pairwise(lows), strict=False):
         floor += [low + (high - low) * (at - a) / (b - a) for at in range(a, b)]
-    enough = _steps(lows) >= LEAST_VALLEY_STEPS
-    return _Ground(valleys[0], floor, swing, enough)
+    return _Ground(valleys[0], floor, swing, lows)
 
 
 def _longest_run(flags: Sequence[bool]) -> int:
@@ -238,7 +246,7 @@ def _misfit(xs: Sequence[float], ys: Sequence[float]) -> float:
     return syy - (sxy * sxy / sxx if sxx else 0.0)
 
 
-def _late_ratio(xs: Sequence[float], floor: Sequence[float]) -> float:
+def _late_ratio(xs: Sequence[float], floor: Sequence[float], ground: _Ground) -> float:
     """Return the rate of the last third against that of the one before."""
     end = _without_last_pause(floor)
     xs, floor = xs[:end], floor[:end]
@@ -248,8 +256,26 @@ def _late_ratio(xs: Sequence[float], floor: Sequence[float]) -> float:
     middle, late = _rate(xs, floor, 0.33, 0.67), _rate(xs, floor, 0.67, 1.0)
     last = _rate(xs, floor, 0.85, 1.0)
     ratio = late / middle if middle > 0 else MOST_RATIO
-    goes_on = last > LAST_SHARE * min(middle, late)
+    goes_on = bool(ground.lows) or last > LAST_SHARE * min(middle, late)
     return min(ratio, MOST_RATIO if goes_on else STEADY_SHARE / 2)
+
+
+def _without_step(floor: Sequence[float]) -> Sequence[float]:
+    """Return the floor without its one great step: a deploy, a model that is loaded."""
+    rises = [floor[min(at + 2, len(floor) - 1)] - floor[at] for at in range(len(floor))]
+    at = max(range(len(rises)), key=rises.__getitem__)
+    if rises[at] < GREAT_STEP_SHARE * (floor[-1] - floor[0]):
+        return floor
+    return [
+        value - max(0.0, min(value - floor[at], rises[at])) if index > at else value
+        for index, value in enumerate(floor)
+    ]
+
+
+def _in_steps(floor: Sequence[float]) -> bool:
+    """Return whether the late growth is more than the last few entries of a cache."""
+    n = len(floor)
+    return max(_steps(floor[n // 3 :]), _steps(floor[n // 2 :])) >= LEAST_STEPS
 
 
 def _without_last_pause(floor: Sequence[float]) -> int:
@@ -280,9 +306,7 @@ def _index_at(xs: Sequence[float], share: float) -> int:
     return max(0, bisect_right(xs, xs[0] + share * (xs[-1] - xs[0])) - 1)
 
 
-def _rate(
-    xs: Sequence[float], ys: Sequence[float], start: float, stop: float
-) -> float:
+def _rate(xs: Sequence[float], ys: Sequence[float], start: float, stop: float) -> float:
     low, high = _index_at(xs, start), _index_at(xs, stop)
     span = xs[high] - xs[low]
     return (ys[high] - ys[low]) / span if span > 0 else 0.0

@@ -110,10 +110,12 @@ class Rule(NamedTuple):
 def _keeps(view: View) -> bool:
     """Return whether live memory rises: in the process, or hidden in its free heap."""
     shape, level = view.resident, view.level
-    if shape.law == "rising":
-        own = max(LEAST_OF_LOAD * level.risen, LEAST_OF_SWING * level.swing)
-        return view.live_keeps or shape.risen > own
-    return view.heap_keeps and shape.law in ("flat", "unclear")
+    if shape.law != "rising":
+        return view.heap_hides_growth or view.blocks_show_growth
+    if view.heap_settles:
+        return False
+    own = max(LEAST_OF_LOAD * level.risen, LEAST_OF_SWING * level.swing)
+    return view.live_keeps or shape.risen > own
 
 
 def _is_unexplained(view: View) -> bool:
@@ -141,7 +143,7 @@ def _grows_outside(view: View) -> bool:
 def _settled(view: View) -> bool:
     shape = view.resident
     return (
-        shape.law == "settled"
+        (shape.law == "settled" or view.heap_settles)
         and view.level.swing < shape.risen + shape.warmed
         and shape.risen > max(CACHE_BYTES, CACHE_SHARE * shape.level)
     )
@@ -179,9 +181,9 @@ RULES = (
     Rule(
         "leak",
         _keeps,
-        lambda v: v.heap or v.resident,
-        "the memory in use rises without slowing down, by {risen}, into memory that"
-        " the process had freed",
+        lambda v: v.heap if v.heap and v.heap_hides_growth else v.resident,
+        "what is in use rises without slowing down, by {risen}, behind resident memory"
+        " that swings or reuses what was freed",
     ),
     Rule(
         "load",

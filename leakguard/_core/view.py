@@ -20,6 +20,9 @@ MOST_BLOCK_BYTES = 700
 USUAL_BLOCK_BYTES = 150
 #: A heap that rises less than this share of what comes back is not sure to rise.
 LEAST_OF_SWING = 0.25
+#: Share of the resident growth that the heap must have to speak for it, and blocks.
+LEAST_HIDDEN_SHARE = 0.8
+LEAST_SHOWN_SHARE = 0.3
 #: Resident growth is the leak's while so little of it is free memory.
 MOST_FREE_SHARE = 0.1
 
@@ -62,6 +65,33 @@ class View:
         return heap.risen > LEAST_OF_SWING * self.resident.swing
 
     @property
+    def heap_hides_growth(self) -> bool:
+        """Whether the C heap rises while resident memory does not: into free memory."""
+        law, heap = self.resident.law, self.heap
+        if heap is None or not self.heap_keeps:
+            return False
+        return law in ("flat", "unclear") or (
+            law == "settled" and heap.risen > LEAST_HIDDEN_SHARE * self.resident.risen
+        )
+
+    @property
+    def blocks_show_growth(self) -> bool:
+        """Whether Python's blocks rise in a process whose resident memory swings."""
+        shape, blocks = self.resident, self.blocks
+        if blocks is None or blocks.law != "rising" or shape.swing < shape.risen:
+            return False
+        explained = MOST_BLOCK_BYTES * blocks.risen
+        return explained > max(2 * LEAST_BYTES, LEAST_SHOWN_SHARE * shape.risen)
+
+    @property
+    def heap_settles(self) -> bool:
+        """Whether the C heap holds what grew, and has stopped."""
+        heap, blocks = self.heap, self.blocks
+        if heap is None or heap.law != "settled" or (blocks and blocks.law == "rising"):
+            return False
+        return heap.risen > LEAST_HIDDEN_SHARE * self.resident.risen
+
+    @property
     def live_keeps(self) -> bool:
         """Whether memory in use, or the number of blocks, rises."""
         blocks = self.blocks is not None and self.blocks.law == "rising"
@@ -102,7 +132,11 @@ def leak_rate(view: View) -> Rate:
         return rate_of(resident)
     free = resident.risen - view.heap_grown - view.arenas_grown
     clean = resident.law == "rising" and resident.swing < resident.risen
-    if clean and 0 < free + view.arenas_grown and free < MOST_FREE_SHARE * resident.risen:
+    if (
+        clean
+        and 0 < free + view.arenas_grown
+        and free < MOST_FREE_SHARE * resident.risen
+    ):
         return rate_of(resident)
     blocks = max(0.0, view.blocks.risen) if view.blocks else 0.0
     more = 1 + USUAL_BLOCK_BYTES * blocks / view.heap_grown

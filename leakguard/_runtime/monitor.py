@@ -39,6 +39,7 @@ from leakguard._runtime.work_counter import WorkCounter
 
 if TYPE_CHECKING:
     from leakguard._core.records import Ledger, Report
+    from leakguard._core.samples import Sample
     from leakguard._core.trend import Trend
     from leakguard._runtime.watcher import State
 
@@ -148,10 +149,9 @@ class Monitor:
             seconds=time.monotonic() - self._started_at,
         )
 
-    def _judged(self, trend: Trend) -> None:
+    def _judged(self, trend: Trend, samples: tuple[Sample, ...]) -> None:
         if is_suspicious(trend):
             self.investigation.suspect()
-        samples = self.watcher.series.samples()
         self.verdict = explain(self._weighed, trend, samples).verdict
 
 

@@ -73,7 +73,7 @@ class Watcher:
         *,
         limit_bytes: int | None = None,
         work: WorkCounter | None = None,
-        judged: Callable[[Trend], None] | None = None,
+        judged: Callable[[Trend, tuple[Sample, ...]], None] | None = None,
         reader: Callable[[], ReadsMemory] | None = None,
         counters: Callable[[], Counters] = read_counters,
         clock: Callable[[], float] = time.monotonic,
@@ -81,14 +81,14 @@ class Watcher:
     ) -> None:
         """Remember the options; nothing is read yet.
 
-        ``judged`` is called with each new verdict, in the watcher's thread; ``reader``
-        makes the reader, again in a forked child.
+        ``judged`` is called with each new verdict and what it was made from, in the
+        watcher's thread; ``reader`` makes the reader, again in a forked child.
         """
         self._own = None
         if limit_bytes is not None:
             self._own = Limit(limit_bytes, "the limit given to the guard")
         self._work = work
-        self._judged = judged or (lambda _trend: None)
+        self._judged = judged or (lambda _trend, _samples: None)
         self._make_reader = reader or _memory_reader
         self._counters = counters
         self._clock, self._cpu_clock = clock, cpu_clock
@@ -181,12 +181,11 @@ class Watcher:
         self._judged_at = self._clock()
         self._judge_at = self._judged_at + JUDGE_SECONDS
         limit = lowest_limit(self.state.reading, self._own)
-        trend = judge_history(
-            self.series.samples(), limit_bytes=limit.limit_bytes if limit else None
-        )
+        samples = self.series.samples()
+        trend = judge_history(samples, limit_bytes=limit.limit_bytes if limit else None)
         self._judged_limit = limit
         self.state = replace(self.state, trend=trend)
-        self._judged(trend)
+        self._judged(trend, samples)
         cost = self._cpu_clock() - begun
         self._judge_at = self._judged_at + max(JUDGE_SECONDS, cost / JUDGE_SHARE)
 

@@ -332,6 +332,20 @@ def test_a_fork_forgets_all(world: World) -> None:
     assert one.running
 
 
+def test_one_that_breaks_makes_room_for_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise MemoryError
+
+    one = investigation(world)
+    monkeypatch.setattr(one, "_cycle", fail)
+    one.ask(5.0)
+    with pytest.raises(MemoryError):
+        run(one)
+    assert not one.running
+
+
 def test_without_a_thread_there_is_no_investigation_and_no_error(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -64,12 +64,12 @@ class World:
         *,
         limit_bytes: int | None = None,
         work: WorkCounter | None = None,
-        judged: Callable[[Trend], None] | None = None,
+        judged: Callable[[Trend, tuple[Sample, ...]], None] | None = None,
     ) -> Watcher:
         return Watcher(
             limit_bytes=limit_bytes,
             work=work,
-            judged=judged or self.trends.append,
+            judged=judged or (lambda trend, _samples: self.trends.append(trend)),
             reader=self.reader,
             counters=lambda: self.counters,
             clock=lambda: self.now,
@@ -241,7 +241,7 @@ def test_what_fails_in_a_tick_is_counted_and_stays_there(
 
 
 def test_a_failing_callback_is_counted_too(world: World) -> None:
-    def fail(_trend: object) -> NoReturn:
+    def fail(*_: object) -> NoReturn:
         raise KeyError
 
     watcher = world.watcher(judged=fail)
@@ -296,7 +296,7 @@ def test_real_ticks_read_this_process(running: Watcher) -> None:
 def test_its_own_callback_may_stop_it(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = threading.Event()
 
-    def judged(_trend: object) -> None:
+    def judged(*_: object) -> None:
         made.stop()
         stopped.set()
 
