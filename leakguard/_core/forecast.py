@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from leakguard._core.units import format_seconds
 
 if TYPE_CHECKING:
-    from leakguard._core.shape import Rate
+    from leakguard._core.pace import Rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ for itself. Columns that were not recorded are ``None``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from leakguard._core.robust import thin
@@ -52,11 +53,7 @@ class Columns:
 def lives_of(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
     """Return the samples split at restarts, oldest life first."""
     cuts = [0, *_restarts(samples), len(samples)]
-    return [
-        samples[low:high]
-        for low, high in zip(cuts, cuts[1:], strict=False)
-        if high > low
-    ]
+    return [samples[low:high] for low, high in pairwise(cuts) if high > low]
 
 
 def columns_of(samples: Sequence[Sample]) -> Columns | None:

@@ -1,4 +1,4 @@
-"""Robust estimates over short columns of numbers: slopes, floors, quantiles.
+"""Robust estimates over short columns of numbers: slopes, steps, quantiles.
 
 Chosen for memory histories, where a few spikes must not decide. All are pure and at
 most quadratic in a few hundred points.
@@ -6,6 +6,8 @@ most quadratic in a few hundred points.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,18 +33,6 @@ def smooth(values: Sequence[float]) -> list[float]:
     return [
         median(values[max(0, i - 1) : min(last, i + 1) + 1]) for i in range(last + 1)
     ]
-
-
-def floor_of(values: Sequence[float]) -> list[float]:
-    """Return for each point the lowest value from there on.
-
-    What is above it came back; a rising floor is what never did. Towards the end it
-    has seen little of what will come back: see ``shape.read_shape``.
-    """
-    found = list(values)
-    for index in range(len(found) - 2, -1, -1):
-        found[index] = min(found[index], found[index + 1])
-    return found
 
 
 def slopes(xs: Sequence[float], ys: Sequence[float]) -> list[float]:
@@ -78,6 +68,25 @@ def thin(values: Sequence[float], most: int) -> list[float]:
     if n <= most:
         return list(values)
     edges = [index * n // most for index in range(most + 1)]
-    return [
-        median(values[low:high]) for low, high in zip(edges, edges[1:], strict=False)
-    ]
+    return [median(values[low:high]) for low, high in pairwise(edges)]
+
+
+def steps_in(floor: Sequence[float]) -> float:
+    """Return in how many steps of equal size the floor would have grown as unevenly."""
+    rises = [b - a for a, b in pairwise(floor)]
+    squares = sum(rise * rise for rise in rises)
+    return sum(rises) ** 2 / squares if squares else 0.0
+
+
+def index_at(xs: Sequence[float], share: float) -> int:
+    """Return the last point at most so far along the axis."""
+    return max(0, bisect_right(xs, xs[0] + share * (xs[-1] - xs[0])) - 1)
+
+
+def rate_between(
+    xs: Sequence[float], ys: Sequence[float], start: float, stop: float
+) -> float:
+    """Return the slope between two shares of the way along the axis."""
+    low, high = index_at(xs, start), index_at(xs, stop)
+    span = xs[high] - xs[low]
+    return (ys[high] - ys[low]) / span if span > 0 else 0.0

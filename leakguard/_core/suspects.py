@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -130,6 +129,8 @@ def fingerprint(file: str, function: str | None, kind: str | None, pattern: str)
     ``file`` is relative to the application or its packages: no address, index, line
     number, or directory of one machine goes in.
     """
+    import hashlib  # late: CPython 3.12 crashes on it at a sub-interpreter's end
+
     text = "\0".join((file, function or "", kind or "", pattern))
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]
 

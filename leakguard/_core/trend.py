@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakguard._core.forecast import Forecast, forecast
 from leakguard._core.history import columns_of, lives_of
-from leakguard._core.shape import LEAST_OF_SWING, rate_of
+from leakguard._core.pace import rate_of
+from leakguard._core.shape import LEAST_OF_SWING
 from leakguard._core.units import format_bytes, format_seconds
 from leakguard._core.view import View, leak_rate, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from leakguard._core.pace import Rate
     from leakguard._core.records import VerdictKind
     from leakguard._core.samples import Sample
-    from leakguard._core.shape import Rate, Shape
+    from leakguard._core.shape import Shape
 
 __all__ = ["Forecast", "Trend", "judge_history"]
 
@@ -39,6 +41,8 @@ LIVE_SHARE = 0.3
 LOAD_BYTES, LOAD_SHARE = 2e6, 0.04
 #: What is left of the growth without the load must be more than this share of it.
 LEAST_OF_LOAD = 0.25
+#: Late growth at these shares of the growth before is a straight line.
+STRAIGHT = (0.8, 2.0)
 #: Growth outside the process that swings more than this share is others' noise.
 OUTSIDE_SWING_SHARE = 0.15
 
@@ -251,9 +255,10 @@ def _confidence(rule: Rule, view: View) -> float:
     if rule.kind == "unknown":
         return 0.5
     if rule.kind == "leak":
-        sure += 0.1 * (0.8 <= shape.late_ratio <= 2) + 0.09 * view.live_keeps
+        straight = STRAIGHT[0] <= shape.late_ratio <= STRAIGHT[1]
+        sure += 0.1 * straight + 0.09 * view.live_keeps
     else:
-        sure += 0.1 * (shape.late_ratio < 0.3) + 0.09 * (not view.live_keeps)
+        sure += 0.1 * (shape.law == "flat") + 0.09 * (not view.live_keeps)
     return round(sure, 2)
 
 

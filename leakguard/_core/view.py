@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakguard._core.history import without_load
-from leakguard._core.shape import Rate, Shape, rate_of, read_shape
+from leakguard._core.pace import Rate, rate_of
+from leakguard._core.shape import Shape, read_shape
 
 if TYPE_CHECKING:
     from leakguard._core.history import Columns
@@ -134,7 +135,7 @@ def leak_rate(view: View) -> Rate:
     clean = resident.law == "rising" and resident.swing < resident.risen
     if (
         clean
-        and 0 < free + view.arenas_grown
+        and free + view.arenas_grown > 0
         and free < MOST_FREE_SHARE * resident.risen
     ):
         return rate_of(resident)

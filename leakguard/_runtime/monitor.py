@@ -13,7 +13,6 @@ import contextlib
 import os
 import sys
 import time
-import tracemalloc
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -25,14 +24,12 @@ from leakguard._core.findings import (
     trend_verdict,
     weigh,
 )
-from leakguard._core.records import Memory
+from leakguard._core.records import Cost, Memory
 from leakguard._core.samples import Limit
 from leakguard._readers.interpreter import is_main_interpreter
 from leakguard._readers.ledger import read_ledger
 from leakguard._readers.source import SourceMap
 from leakguard._readers.threads import native
-from leakguard._runtime import fence
-from leakguard._runtime.investigation import Investigation
 from leakguard._runtime.reporting import build_report
 from leakguard._runtime.watcher import Watcher
 from leakguard._runtime.work_counter import WorkCounter
@@ -41,6 +38,7 @@ if TYPE_CHECKING:
     from leakguard._core.records import Ledger, Report
     from leakguard._core.samples import Sample
     from leakguard._core.trend import Trend
+    from leakguard._runtime.investigation import Investigation
     from leakguard._runtime.watcher import State
 
 _HOME = "_leakguard_process"
@@ -63,20 +61,25 @@ class Options:
 class Monitor:
     """Watches this process for as long as it has users.
 
-    ``verdict`` is the last one, of trend and windows together.
+    ``verdict`` is the last one, of trend and windows together. ``investigation`` is
+    ``None`` in a sub-interpreter, where nothing is watched: since CPython 3.13 even
+    tracemalloc cannot be imported there, so what needs it is imported late.
     """
 
     def __init__(self, options: Options, work: WorkCounter) -> None:
         """Prepare the parts; nothing runs yet."""
         self.options = options
         self.users: list[object] = []
-        self.supported = is_main_interpreter()
         self.watcher = Watcher(
             limit_bytes=options.limit_bytes, work=work, judged=self._judged
         )
-        self.investigation = Investigation(
-            work=work, budget=options.budget, found=self._weigh
-        )
+        self.investigation: Investigation | None = None
+        if is_main_interpreter():
+            from leakguard._runtime.investigation import Investigation
+
+            self.investigation = Investigation(
+                work=work, budget=options.budget, found=self._weigh
+            )
         self._work = work
         self._traces = False
         self._reset()
@@ -89,25 +92,28 @@ class Monitor:
 
     def start(self) -> None:
         """Begin to watch."""
-        if not self.supported:
+        if self.investigation is None:
             self.watcher.reset("unsupported: a sub-interpreter; watch the main one")
             return
-        if self.options.trace_always and not tracemalloc.is_tracing():
-            self._traces = fence.start_tracing() is True
+        if self.options.trace_always:
+            self._trace()
         self._started_at = time.monotonic()
         self.watcher.start()
 
     def stop(self) -> None:
         """Watch no more and put everything back."""
         self.watcher.stop()
-        self.investigation.stop()
+        if self.investigation is not None:
+            self.investigation.stop()
         if self._traces:
+            from leakguard._runtime import fence
+
             self._traces = False
             fence.stop_tracing()
 
     def investigate(self, seconds: float) -> None:
         """Look for growing lines for so long, and wait for it."""
-        if not self.supported:
+        if self.investigation is None:
             return
         self.investigation.ask(seconds)
         until = time.monotonic() + seconds
@@ -117,14 +123,14 @@ class Monitor:
     def report(self) -> Report:
         """Return what is known now, with the ledger. Cost: some milliseconds."""
         self._weigh()
-        state = self.watcher.state
+        state, looking = self.watcher.state, self.investigation
         found = explain(self._weighed, state.trend, self.watcher.series.samples())
         return build_report(
             "guard",
             found.verdict,
             found.suspects,
             found.acquitted,
-            self.investigation.cost(),
+            looking.cost() if looking is not None else Cost(None, None, 0, 0.0),
             memory=memory_of(state, read_ledger().ledger),
         )
 
@@ -133,16 +139,28 @@ class Monitor:
         self._reset()
         self._work.abandon()
         self.watcher.reset("the first look after the fork is still to come")
-        self.investigation.reset()
-        if self.users and self.supported:
-            self.watcher.run()
+        if self.investigation is not None:
+            self.investigation.reset()
+            if self.users:
+                self.watcher.run()
 
     def at_exit(self) -> None:
         """Let the threads end by themselves, so that the interpreter ends quietly."""
         self.watcher.stop(EXIT_PATIENCE_SECONDS)
-        self.investigation.stop(EXIT_PATIENCE_SECONDS)
+        if self.investigation is not None:
+            self.investigation.stop(EXIT_PATIENCE_SECONDS)
+
+    def _trace(self) -> None:
+        import tracemalloc
+
+        from leakguard._runtime import fence
+
+        if not tracemalloc.is_tracing():
+            self._traces = fence.start_tracing() is True
 
     def _weigh(self) -> None:
+        if self.investigation is None:
+            return
         self._weighed = weigh(
             self.investigation.findings(),
             SourceMap(self.options.app_root).names(),
@@ -150,7 +168,7 @@ class Monitor:
         )
 
     def _judged(self, trend: Trend, samples: tuple[Sample, ...]) -> None:
-        if is_suspicious(trend):
+        if self.investigation is not None and is_suspicious(trend):
             self.investigation.suspect()
         self.verdict = explain(self._weighed, trend, samples).verdict
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from leakguard._core.samples import Sample
-from tests.core.simulated_load import Load, constant
-from tests.core.simulated_memory import MIB, Base, Draw, Group, Memory
-from tests.core.simulated_parts import (
+from tests.simulated.load import Load, constant
+from tests.simulated.memory import MIB, Base, Draw, Group, Memory
+from tests.simulated.parts import (
     Held,
     InFlight,
     Part,
@@ -23,7 +23,7 @@ from tests.core.simulated_parts import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.core.simulated_load import Shape
+    from tests.simulated.load import Shape
 
 Columns = Literal["rss+heap", "rss", "cgroup"]
 ALL_COLUMNS: tuple[Columns, ...] = ("rss+heap", "rss+heap", "rss+heap", "rss", "cgroup")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tests.core.simulated_habits import (
+from tests.simulated.habits import (
     Batch,
     Doubling,
     KeyCache,
@@ -20,13 +20,13 @@ from tests.core.simulated_habits import (
     Touched,
     Ttl,
 )
-from tests.core.simulated_load import bursts, diurnal, nights
-from tests.core.simulated_memory import MIB
-from tests.core.simulated_parts import Garbage, Held, InFlight
-from tests.core.simulated_scene import Scene
+from tests.simulated.load import bursts, diurnal, nights
+from tests.simulated.memory import MIB
+from tests.simulated.parts import Garbage, Held, InFlight
+from tests.simulated.scene import Scene
 
 if TYPE_CHECKING:
-    from tests.core.simulated_memory import Draw
+    from tests.simulated.memory import Draw
 
 
 KINDS = ("small", "body", "body", "native")

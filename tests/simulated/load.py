@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.core.simulated_memory import Draw
+    from tests.simulated.memory import Draw
 
     Shape = Callable[[float], float]
 

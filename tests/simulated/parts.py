@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from tests.core.simulated_memory import Draw, Group, Memory
+    from tests.simulated.memory import Draw, Group, Memory
 
 
 @dataclass

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.core.simulated_habits import Batch, Doubling, Queue
-from tests.core.simulated_load import diurnal
-from tests.core.simulated_memory import MIB
-from tests.core.simulated_parts import Garbage, Held, Keep, KeepNewKeys
-from tests.core.simulated_scene import Scene
+from tests.simulated.habits import Batch, Doubling, Queue
+from tests.simulated.load import diurnal
+from tests.simulated.memory import MIB
+from tests.simulated.parts import Garbage, Held, Keep, KeepNewKeys
+from tests.simulated.scene import Scene
 
 if TYPE_CHECKING:
-    from tests.core.simulated_memory import Draw
+    from tests.simulated.memory import Draw
 
 
 KINDS = ("small", "body", "body", "native")

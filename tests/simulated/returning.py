@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.core.simulated_habits import (
+from tests.simulated.habits import (
     Batch,
     Lazy,
     Neighbour,
@@ -18,7 +18,7 @@ from tests.core.simulated_habits import (
     Ratchet,
     Ttl,
 )
-from tests.core.simulated_load import (
+from tests.simulated.load import (
     bursts,
     diurnal,
     hill,
@@ -27,12 +27,12 @@ from tests.core.simulated_load import (
     pulses,
     weekly,
 )
-from tests.core.simulated_memory import MIB
-from tests.core.simulated_parts import Garbage, Held, InFlight, Keep, Wander, WarmUp
-from tests.core.simulated_scene import Scene
+from tests.simulated.memory import MIB
+from tests.simulated.parts import Garbage, Held, InFlight, Keep, Wander, WarmUp
+from tests.simulated.scene import Scene
 
 if TYPE_CHECKING:
-    from tests.core.simulated_memory import Draw
+    from tests.simulated.memory import Draw
 
 
 def load_in_flight(draw: Draw) -> Scene:

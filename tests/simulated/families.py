@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.core import (
-    simulated_caches,
-    simulated_hidden_leaks,
-    simulated_leaks,
-    simulated_returning,
-    simulated_riddles,
-)
-from tests.core.simulated_memory import Draw
-from tests.core.simulated_scene import History, play
+from tests.simulated import caches, hidden_leaks, leaks, returning, riddles
+from tests.simulated.memory import Draw
+from tests.simulated.scene import History, play
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +22,7 @@ _PREFIXES = ("leak_", "cache_", "load_", "steady_", "frag_", "unknown_")
 #: Every family by its name, which begins with what it is.
 FAMILIES = {
     name: family
-    for module in (
-        simulated_leaks,
-        simulated_hidden_leaks,
-        simulated_caches,
-        simulated_returning,
-        simulated_riddles,
-    )
+    for module in (leaks, hidden_leaks, caches, returning, riddles)
     for name, family in vars(module).items()
     if name.startswith(_PREFIXES)
 }

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.core.simulated_habits import Batch, KeyCache, Ratchet
-from tests.core.simulated_load import diurnal, ramp
-from tests.core.simulated_memory import MIB
-from tests.core.simulated_parts import Held, InFlight, Keep
-from tests.core.simulated_scene import Scene
+from tests.simulated.habits import Batch, KeyCache, Ratchet
+from tests.simulated.load import diurnal, ramp
+from tests.simulated.memory import MIB
+from tests.simulated.parts import Held, InFlight, Keep
+from tests.simulated.scene import Scene
 
 if TYPE_CHECKING:
-    from tests.core.simulated_memory import Draw
+    from tests.simulated.memory import Draw
 
 
 def _fragmented(scene: Scene, mib: float, batch_mib: float, *also_ok: str) -> Scene:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.core.simulated_habits import Batch, KeyCache, Neighbour, PageCache, Ratchet
-from tests.core.simulated_leaks import growth_mib, keeping
-from tests.core.simulated_load import bursts, diurnal, nights, pulses, ramp, weekly
-from tests.core.simulated_memory import MIB
-from tests.core.simulated_parts import Held, InFlight, Keep, KeepNewKeys, Wander, WarmUp
-from tests.core.simulated_scene import Scene
+from tests.simulated.habits import Batch, KeyCache, Neighbour, PageCache, Ratchet
+from tests.simulated.leaks import growth_mib, keeping
+from tests.simulated.load import bursts, diurnal, nights, pulses, ramp, weekly
+from tests.simulated.memory import MIB
+from tests.simulated.parts import Held, InFlight, Keep, KeepNewKeys, Wander, WarmUp
+from tests.simulated.scene import Scene
 
 if TYPE_CHECKING:
-    from tests.core.simulated_memory import Draw
+    from tests.simulated.memory import Draw
 
 
 def leak_diurnal(draw: Draw) -> Scene:

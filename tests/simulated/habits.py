@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from tests.core.simulated_memory import MIB
-from tests.core.simulated_parts import Held
+from tests.simulated.memory import MIB
+from tests.simulated.parts import Held
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.core.simulated_parts import Process
+    from tests.simulated.parts import Process
 
 
 @dataclass

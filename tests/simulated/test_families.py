@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from leakguard._core.records import VerdictKind
-from tests.core.simulated import FAMILIES, History, histories, history
-from tests.core.simulated_memory import MIB, PAGE_BYTES, Base, Draw, Memory
+from tests.simulated.families import FAMILIES, History, histories, history
+from tests.simulated.memory import MIB, PAGE_BYTES, Base, Draw, Memory
 
 if TYPE_CHECKING:
     from leakguard._core.samples import Sample
