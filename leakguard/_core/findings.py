@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Windows with at least so many different amounts of work show growth per unit.
 _LEAST_AMOUNTS = 3
+#: Windows in which less than this share of the growth was traced show native growth.
+_LEAST_NATIVE_LOOKS, _TRACED_SHARE = 8, 0.3
 #: Bounded holders that explain this share of the growth acquit all of it.
 _EXPLAINED_SHARE = 0.5
 
@@ -142,9 +144,31 @@ def explain(
             verdict = acquitted_verdict(acquitted, span)
     elif verdict.kind == "unknown" and suspects:
         verdict = _by_windows(weighed, history) or verdict
+    elif verdict.kind == "leak" and not suspects and _is_native(found, verdict):
+        verdict = _as_native(verdict)
     if verdict.kind == "native-leak":
         return Explained(verdict, (accuse_native(verdict),), acquitted)
     return Explained(verdict, suspects if verdict.kind == "leak" else (), acquitted)
+
+
+def _is_native(found: Findings, verdict: Verdict) -> bool:
+    """Return whether the windows trace little of the growth: it is not Python's.
+
+    ``tracemalloc`` sees what Python allocates and what libraries report to it.
+    """
+    if len(found.looks) < _LEAST_NATIVE_LOOKS:
+        return False
+    seconds = sum(look.seconds for look in found.looks)
+    kept = sum(size for look in found.looks for size, _ in look.sites.values())
+    rate = verdict.growth_bytes_per_second or 0.0
+    return kept < _TRACED_SHARE * rate * seconds
+
+
+def _as_native(verdict: Verdict) -> Verdict:
+    reason = verdict.reason.removesuffix(".") + (
+        "; what Python allocated meanwhile does not explain it: native code keeps it."
+    )
+    return replace(verdict, kind="native-leak", reason=reason)
 
 
 def _by_windows(weighed: Weighed, history: Sequence[Sample]) -> Verdict | None:

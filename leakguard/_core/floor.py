@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: memory is away from its floor for more than this share, only valleys count.
 LEAST_SWING_SHARE = 0.15
 MOST_AWAY_SHARE = 0.3
+#: And where the swings are this deep against the growth of the part that was seen.
+DEEP_SHARE, SEEN_SHARE = 0.5, 0.85
 #: Fewer valleys, or growth in fewer steps between them, show nothing.
 LEAST_VALLEYS, LEAST_VALLEY_STEPS = 3, 2.0
 
@@ -44,7 +46,8 @@ def ground_of(values: Sequence[float], warm: int, least: float) -> Ground:
     open_end = 1
     if swing > max(least, LEAST_SWING_SHARE * (floor[-1] - floor[0])):
         away = [height > swing / 4 for height in above]
-        if sum(away) >= MOST_AWAY_SHARE * len(away):
+        grown = floor[int(SEEN_SHARE * len(floor))] - floor[0]
+        if sum(away) >= MOST_AWAY_SHARE * len(away) and swing > DEEP_SHARE * grown:
             return _valley_floor(values, warm, swing)
         open_end = max(1, _longest_run(away))
     return Ground(warm, floor[: max(2, len(floor) - open_end)], swing)

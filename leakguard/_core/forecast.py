@@ -43,7 +43,7 @@ def forecast(
     if limit_bytes is None:
         return nothing("no limit is known")
     if rate.per_second <= 0:
-        return nothing("the growth is too slow to tell")
+        return nothing("how fast it grows is not known")
     headroom = max(0.0, limit_bytes - used_bytes)
     expected = headroom / rate.per_second
     earliest = headroom / rate.high

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from leakguard._core.robust import thin
+from leakguard._core.robust import stretches, thin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +33,8 @@ class Columns:
 
     ``resident`` is what the process itself holds, or the group's working set where
     that is all that is known. ``heap`` is the C library's memory in use, ``outside``
-    what the group holds beyond the process's resident memory, ``cached`` its
-    inactive file pages. ``used_bytes`` is what counts against the limit at the end.
+    what the group holds beyond the process's resident memory. ``used_bytes`` is what
+    counts against the limit at the end.
     """
 
     seconds: list[float]
@@ -42,7 +42,6 @@ class Columns:
     heap: list[float] | None
     blocks: list[float] | None
     outside: list[float] | None
-    cached: list[float] | None
     in_flight: list[float] | None
     requests: list[float] | None
     used_bytes: int | None
@@ -61,19 +60,24 @@ def columns_of(samples: Sequence[Sample]) -> Columns | None:
     samples = [s for s in samples if _resident(s) is not None]
     if not samples:
         return None
-    resident = _column(samples, _resident)
-    if resident is None:
-        return None
+    seconds = [s.t_seconds for s in samples]
+    ranges = stretches(seconds, MOST_POINTS)
+
+    def column(read: Callable[[Sample], float | None]) -> list[float] | None:
+        values = _filled([read(sample) for sample in samples])
+        return thin(values, ranges) if values else None
+
+    blocks = column(lambda s: s.python_blocks)
     limits = [s.cgroup_limit_bytes for s in samples if s.cgroup_limit_bytes]
     return Columns(
-        seconds=thin([s.t_seconds for s in samples], MOST_POINTS),
-        resident=resident,
-        heap=_column(samples, lambda s: s.in_use_bytes),
-        blocks=_blocks(samples),
-        outside=_column(samples, _outside),
-        cached=_column(samples, lambda s: s.cgroup_inactive_file_bytes),
-        in_flight=_column(samples, lambda s: s.in_flight),
-        requests=_column(samples, lambda s: s.requests_total),
+        seconds=thin(seconds, ranges),
+        resident=column(_resident) or [],
+        heap=column(lambda s: s.in_use_bytes),
+        # An interpreter on plain malloc counts no blocks.
+        blocks=blocks if blocks and max(blocks) > 0 else None,
+        outside=column(_outside),
+        in_flight=column(lambda s: s.in_flight),
+        requests=column(lambda s: s.requests_total),
         used_bytes=_used(samples[-1]),
         limit_bytes=limits[-1] if limits else None,
         samples=len(samples),
@@ -122,7 +126,7 @@ def _resident(sample: Sample) -> float | None:
 def _working_set(sample: Sample) -> float | None:
     if sample.cgroup_usage_bytes is None:
         return None
-    return sample.cgroup_usage_bytes - (sample.cgroup_inactive_file_bytes or 0)
+    return max(0, sample.cgroup_usage_bytes - (sample.cgroup_inactive_file_bytes or 0))
 
 
 def _used(sample: Sample) -> int | None:
@@ -137,24 +141,16 @@ def _outside(sample: Sample) -> float | None:
     return group - sample.rss_bytes
 
 
-def _blocks(samples: Sequence[Sample]) -> list[float] | None:
-    """Return Python's blocks; an interpreter on plain malloc counts none."""
-    blocks = _column(samples, lambda s: s.python_blocks)
-    return blocks if blocks and max(blocks) > 0 else None
-
-
-def _column(
-    samples: Sequence[Sample], read: Callable[[Sample], float | None]
-) -> list[float] | None:
-    known = [read(sample) for sample in samples]
+def _filled(known: Sequence[float | None]) -> list[float]:
+    """Return the values, gaps filled with the last one; nothing if most are missing."""
     values = [value for value in known if value is not None]
-    if not values or len(values) < LEAST_RECORDED_SHARE * len(known):
-        return None
+    if len(values) < max(1.0, LEAST_RECORDED_SHARE * len(known)):
+        return []
     filled, last = [], values[0]
     for value in known:
         last = last if value is None else value
         filled.append(float(last))
-    return thin(filled, MOST_POINTS)
+    return filled
 
 
 def without_load(values: list[float], in_flight: list[float] | None) -> list[float]:

@@ -62,13 +62,19 @@ def theil_sen(
     return median(found), quantile(found, 0.1), quantile(found, 0.9)
 
 
-def thin(values: Sequence[float], most: int) -> list[float]:
-    """Return at most ``most`` values: the medians of stretches of equal length."""
-    n = len(values)
-    if n <= most:
-        return list(values)
-    edges = [index * n // most for index in range(most + 1)]
-    return [median(values[low:high]) for low, high in pairwise(edges)]
+def stretches(seconds: Sequence[float], most: int) -> list[tuple[int, int]]:
+    """Return index ranges of stretches of equal time, without the empty ones."""
+    if len(seconds) <= most:
+        return [(index, index + 1) for index in range(len(seconds))]
+    span = (seconds[-1] - seconds[0]) / most
+    ends = [bisect_right(seconds, seconds[0] + span * n) for n in range(1, most)]
+    edges = sorted({0, *ends, len(seconds)})
+    return list(pairwise(edges))
+
+
+def thin(values: Sequence[float], ranges: Sequence[tuple[int, int]]) -> list[float]:
+    """Return the median of each range of indices."""
+    return [median(values[low:high]) for low, high in ranges]
 
 
 def steps_in(floor: Sequence[float]) -> float:

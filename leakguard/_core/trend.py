@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakguard._core.forecast import Forecast, forecast
 from leakguard._core.history import columns_of, lives_of
-from leakguard._core.pace import rate_of
+from leakguard._core.pace import Rate, rate_of
 from leakguard._core.shape import LEAST_OF_SWING
 from leakguard._core.units import format_bytes, format_seconds
 from leakguard._core.view import View, leak_rate, view_of
@@ -22,17 +22,21 @@ from leakguard._core.view import View, leak_rate, view_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from leakguard._core.pace import Rate
+    from leakguard._core.history import Columns
     from leakguard._core.records import VerdictKind
     from leakguard._core.samples import Sample
     from leakguard._core.shape import Shape
 
-__all__ = ["Forecast", "Trend", "judge_history"]
+__all__ = ["Forecast", "Trend", "judge_history", "judge_lately"]
 
-#: Fewer samples than this decide nothing.
+#: Fewer samples than this, at different times, decide nothing.
 LEAST_SAMPLES = 30
+#: Kinds that do not stop.
+GROWING = ("leak", "fragmentation")
 #: A life shorter than this share of the longest one is judged by the longest.
 LEAST_LIFE_SHARE = 0.25
+#: What counts as lately, in a history of at least twice that.
+RECENT_SECONDS = 3600.0
 #: Settled growth that is worth being called a cache: bytes, and share of the level.
 CACHE_BYTES, CACHE_SHARE = 3e6, 0.06
 #: Resident growth of which the heap and the blocks explain less is fragmentation.
@@ -51,8 +55,8 @@ OUTSIDE_SWING_SHARE = 0.15
 class Trend:
     """The verdict over a history, with the evidence it rests on.
 
-    Growth is given for what does not stop (leak, fragmentation), ``plateau_bytes``
-    for what did (a cache).
+    Growth is given for what does not stop (leak, fragmentation), and ``None`` where
+    how fast is not known; ``plateau_bytes`` for what did (a cache).
     """
 
     kind: VerdictKind
@@ -78,28 +82,50 @@ def judge_history(
     longest = max(lives, key=len, default=[])
     young = not lives or len(lives[-1]) < LEAST_LIFE_SHARE * len(longest)
     columns = columns_of(longest if young else lives[-1])
-    if columns is None or columns.samples < LEAST_SAMPLES:
-        return _too_few(len(samples), limit_bytes)
+    if columns is None or len(columns.seconds) < LEAST_SAMPLES:
+        return _too_few(len(samples), columns, limit_bytes)
+    now = (columns_of(lives[-1]) or columns) if young else columns
     view = view_of(columns)
     rule = next(rule for rule in RULES if rule.holds(view))
     rate = _rate(rule, view)
-    grows = rule.kind in ("leak", "fragmentation")
-    level = int(columns.resident[-1])
+    grows = rule.kind in GROWING
+    begun = f" {'before' if young else 'since'} its last start" if lives[1:] else ""
     return Trend(
         rule.kind,
         _confidence(rule, view),
-        _reason(rule, view, rate, restarts=len(lives) - 1),
-        rate.per_second if grows else 0.0,
-        (rate.low, rate.high) if grows else None,
+        _reason(rule, view, rate, begun),
+        rate.per_second or (None if grows else 0.0),
+        (rate.low, rate.high) if rate.per_second else None,
         int(max(columns.resident[-8:])) if rule.kind == "cache" else None,
         forecast(
             rate if grows else None,
-            used_bytes=columns.used_bytes or level,
-            limit_bytes=limit_bytes or columns.limit_bytes,
+            used_bytes=now.used_bytes,
+            limit_bytes=limit_bytes or now.limit_bytes,
         ),
         len(samples),
         _evidence(view),
     )
+
+
+def judge_lately(samples: Sequence[Sample], *, limit_bytes: int | None = None) -> Trend:
+    """Return the verdict over the samples, or a leak of the last hour's.
+
+    In a long history a leak that began lately is too short to be seen. It counts when
+    memory is above all that it was before: a busy morning goes where others went.
+    Cost: that of two verdicts.
+    """
+    whole = judge_history(samples, limit_bytes=limit_bytes)
+    if whole.kind in GROWING or not samples:
+        return whole
+    begin = samples[-1].t_seconds - RECENT_SECONDS
+    if begin - samples[0].t_seconds < RECENT_SECONDS:
+        return whole
+    recent = [sample for sample in samples if sample.t_seconds >= begin]
+    earlier = [sample.rss_bytes or 0 for sample in samples[: -len(recent)]]
+    if (samples[-1].rss_bytes or 0) <= max(earlier):
+        return whole
+    lately = judge_history(recent, limit_bytes=limit_bytes)
+    return lately if lately.kind == "leak" else whole
 
 
 class Rule(NamedTuple):
@@ -184,10 +210,17 @@ RULES = (
     ),
     Rule(
         "leak",
-        _keeps,
-        lambda v: v.heap if v.heap and v.heap_hides_growth else v.resident,
+        lambda v: v.heap_hides_growth,
+        lambda v: v.heap or v.resident,
         "what is in use rises without slowing down, by {risen}, behind resident memory"
         " that swings or reuses what was freed",
+    ),
+    Rule(
+        "leak",
+        _keeps,
+        lambda v: v.blocks or v.resident,
+        "Python's blocks become more without slowing down, by {count}, behind resident"
+        " memory that swings; how large they are is not known",
     ),
     Rule(
         "load",
@@ -232,21 +265,25 @@ RULES = (
 
 
 def _rate(rule: Rule, view: View) -> Rate:
-    if rule.kind == "leak" and not _grows_outside(view):
+    shape = rule.shape(view)
+    if rule.kind not in GROWING or shape is view.blocks:
+        return Rate(view.columns.seconds[0], 0.0, 0.0, 0.0)
+    if rule.kind == "leak" and shape is not view.outside:
         return leak_rate(view)
-    return rate_of(rule.shape(view))
+    return rate_of(shape)
 
 
-def _reason(rule: Rule, view: View, rate: Rate, *, restarts: int) -> str:
+def _reason(rule: Rule, view: View, rate: Rate, begun: str) -> str:
     shape = rule.shape(view)
     seconds = view.columns.seconds[-1] - view.columns.seconds[0]
     text = rule.reason.format(
-        risen=format_bytes(shape.risen), swing=format_bytes(shape.swing)
+        risen=format_bytes(shape.risen),
+        swing=format_bytes(shape.swing),
+        count=f"{shape.risen:.0f}",
     )
-    if rule.kind == "leak":
+    if rule.kind == "leak" and rate.per_second:
         text += f", {format_bytes(rate.per_second)} per second"
-    since = "since its last start " if restarts else ""
-    return f"Over {format_seconds(seconds)} {since}{text}."
+    return f"Over {format_seconds(seconds)}{begun} {text}."
 
 
 def _confidence(rule: Rule, view: View) -> float:
@@ -277,11 +314,13 @@ def _evidence(view: View) -> tuple[str, ...]:
     )
 
 
-def _too_few(samples: int, limit_bytes: int | None) -> Trend:
+def _too_few(samples: int, columns: Columns | None, limit_bytes: int | None) -> Trend:
+    moments = len(columns.seconds) if columns else 0
     return Trend(
         "unknown",
         0.5,
-        f"{samples} samples are too few; {LEAST_SAMPLES} of one life decide more.",
+        f"The memory of one life is known at {moments} moments; {LEAST_SAMPLES} or more"
+        " decide.",
         None,
         None,
         None,

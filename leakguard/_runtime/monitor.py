@@ -138,11 +138,12 @@ class Monitor:
         """In the child: forget what was the parent's, and watch again."""
         self._reset()
         self._work.abandon()
+        if self.investigation is None:
+            return
         self.watcher.reset("the first look after the fork is still to come")
-        if self.investigation is not None:
-            self.investigation.reset()
-            if self.users:
-                self.watcher.run()
+        self.investigation.reset()
+        if self.users:
+            self.watcher.run()
 
     def at_exit(self) -> None:
         """Let the threads end by themselves, so that the interpreter ends quietly."""

@@ -15,7 +15,7 @@ from leakguard._core.pressure import Pressure, lowest_limit, pressure_of
 from leakguard._core.records import Unknown
 from leakguard._core.samples import Limit, Reading, Sample
 from leakguard._core.series import Series
-from leakguard._core.trend import judge_history
+from leakguard._core.trend import judge_lately
 from leakguard._readers.process import read_counters
 from leakguard._runtime.thread import DaemonThread
 
@@ -182,7 +182,7 @@ class Watcher:
         self._judge_at = self._judged_at + JUDGE_SECONDS
         limit = lowest_limit(self.state.reading, self._own)
         samples = self.series.samples()
-        trend = judge_history(samples, limit_bytes=limit.limit_bytes if limit else None)
+        trend = judge_lately(samples, limit_bytes=limit.limit_bytes if limit else None)
         self._judged_limit = limit
         self.state = replace(self.state, trend=trend)
         self._judged(trend, samples)

@@ -159,6 +159,23 @@ def test_a_native_leak_has_the_native_suspect() -> None:
     assert [one.source for one in found.suspects] == ["native"]
 
 
+@pytest.mark.parametrize(
+    ("kept", "looks", "kind"),
+    [(100, 8, "native-leak"), (100, 7, "leak"), (60_000, 8, "leak")],
+)
+def test_growth_that_the_windows_do_not_trace_is_native(
+    kept: int, looks: int, kind: VerdictKind
+) -> None:
+    sites = {LEAK: (kept, 1)}
+    seen = tuple(Look(at * 10.0, 1.0, None, sites) for at in range(looks))
+    found = explain(weighed(Findings(seen, span=Span(100.0, 10.0))), trend(), RISING)
+    assert found.verdict.kind == kind
+    assert ("native code keeps it" in found.verdict.reason) == (kind == "native-leak")
+    assert [suspect.source for suspect in found.suspects] == (
+        ["native"] if kind == "native-leak" else []
+    )
+
+
 def test_nothing_judged_is_unknown() -> None:
     assert trend_verdict(None, None).kind == "unknown"
     assert trend_verdict(trend(left=5.0), None).time_to_limit_seconds == 5.0

@@ -112,9 +112,22 @@ def test_a_sub_interpreter_is_told_from_the_main_one(
     monitor = attach(user, Options(trace_always=True))
     monitor.investigate(5.0)
     monitor.after_fork()
+    monitor.at_exit()
     assert monitor.watcher.state.ticks == 0
-    assert not monitor.investigation.running
+    assert "unsupported" in monitor.watcher.state.pressure.source
+    assert monitor.investigation is None
+    assert monitor.report().cost.windows == 0
     assert not tracemalloc.is_tracing()
+
+
+def test_an_unsupported_one_judges_without_looking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "is_main_interpreter", lambda: False)
+    monkeypatch.setattr(module, "is_suspicious", lambda _trend: True)
+    monitor = Monitor(Options(), process().work)
+    monitor.watcher.judge()
+    assert monitor.verdict.kind == "unknown"
 
 
 def test_an_unstarted_monitor_reports_too() -> None:

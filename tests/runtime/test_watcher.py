@@ -172,13 +172,13 @@ def test_it_judges_every_ten_seconds(world: World) -> None:
 def test_judging_takes_a_thousandth_of_the_time_at_most(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = module.judge_history
+    judge = module.judge_lately
 
     def slow(*args: tuple[Sample, ...], limit_bytes: int | None) -> Trend:
         world.cpu += 0.1
         return judge(*args, limit_bytes=limit_bytes)
 
-    monkeypatch.setattr(module, "judge_history", slow)
+    monkeypatch.setattr(module, "judge_lately", slow)
     world.steps(world.watcher(), 400)
     assert len(world.trends) == 4
 
