@@ -23,6 +23,7 @@ from leakguard._readers.heap import (
     freeze,
     live_type_counts,
     newborn_count,
+    objects_but_tuples,
     sampled_type_counts,
     unfreeze,
 )
@@ -465,7 +466,7 @@ def test_climbing_breaks_no_tuple_in_the_making() -> None:
 @pytest.mark.parametrize(
     "look",
     [
-        Followed,
+        objects_but_tuples,
         Newborn.read,
         lambda: climb([].append, hidden=set(), out_of_time=lambda: False),
         live_type_counts,
