@@ -68,7 +68,8 @@ def climb(
         holders = holders_of(frontier)
         mine.update((id(frontier), id(holders)))
         wanted = {id(item) for item in frontier}
-        found = []
+        found: list[object] = []
+        frames: list[object] = []
         for holder in holders:
             if id(holder) in alive or id(holder) in mine or _is_ours(holder):
                 continue
@@ -78,9 +79,14 @@ def climb(
             for child, parent in pairwise((*below, holder)):
                 alive[id(parent)] = parent
                 parents.setdefault(id(parent), id(child))
-            if _is_root(holder, modules):
+            if is_a(holder, types.FrameType):
+                frames.append(holder)  # a module or a class at this level says more
+            elif _is_root(holder, modules):
                 return _chain(id(holder), parents, alive)
-            found.append(holder)
+            else:
+                found.append(holder)
+        if frames:
+            return _chain(id(frames[0]), parents, alive)
         frontier = _next_frontier(found)
         mine.add(id(found))
         del holders
@@ -132,8 +138,7 @@ def _is_ours(holder: object) -> bool:
 
 
 def _is_root(holder: object, modules: dict[int, str]) -> bool:
-    kinds = (type, types.FrameType, types.ModuleType)
-    return is_any(holder, kinds) or id(holder) in modules
+    return is_any(holder, (type, types.ModuleType)) or id(holder) in modules
 
 
 def _next_frontier(found: list[object]) -> list[object]:
