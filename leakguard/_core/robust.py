@@ -68,8 +68,10 @@ def stretches(seconds: Sequence[float], most: int) -> list[tuple[int, int]]:
         return [(index, index + 1) for index in range(len(seconds))]
     span = (seconds[-1] - seconds[0]) / most
     ends = [bisect_right(seconds, seconds[0] + span * n) for n in range(1, most)]
-    edges = sorted({0, *ends, len(seconds)})
-    return list(pairwise(edges))
+    by_time = list(pairwise(sorted({0, *ends, len(seconds)})))
+    if max(high - low for low, high in by_time) > 4 * len(seconds) / most:
+        return by_time
+    return list(pairwise(index * len(seconds) // most for index in range(most + 1)))
 
 
 def thin(values: Sequence[float], ranges: Sequence[tuple[int, int]]) -> list[float]:

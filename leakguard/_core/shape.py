@@ -55,7 +55,7 @@ class Shape:
     column's unit; ``swing`` is the largest excursion above the floor that came back;
     ``level`` the floor at the end; ``late_ratio`` the rate of the last third against
     that of the one before. ``seconds``, ``work`` and ``floor`` are what was judged:
-    without the warm-up, and without the end that has not been seen to stay.
+    without the warm-up, one great step, and the end that has not been seen to stay.
     """
 
     law: Law
@@ -100,7 +100,7 @@ def read_shape(
         law = "rising" if ground.lows or _insteps_in(smoothly) else "settled"
     warmed = floor[0] - min(values[: warm + 1])
     return Shape(
-        law, risen, warmed, ground.swing, floor[-1], late, seconds, work, floor
+        law, risen, warmed, ground.swing, floor[-1], late, seconds, work, smoothly
     )
 
 

@@ -27,6 +27,8 @@ _SIZES = {name.lower(): step for name, step in _BINARY + _DECIMAL} | {
     "": 1,
     "byte": 1,
     "bytes": 1,
+    # as Kubernetes writes them
+    **{f"{p}i".lower(): 1 << 10 * power for power, p in enumerate(_PREFIXES, start=1)},
 }
 _SIZE = re.compile(r"\s*([0-9]{1,30})(?:\.([0-9]{1,30}))?\s*([A-Za-z]*)\s*")
 

@@ -170,7 +170,7 @@ def _described(chain: list[object], bound: Bound | None) -> Holding:
     path, hops = describe(chain)
     return Holding(
         path=path,
-        links=links_of(hops, path, "what it holds grows with the work"),
+        links=links_of(hops, path, "what it holds grows with the work", measured=False),
         type=type_name(chain[-1]),
         length=length_of(chain[-1]),
         new_entries=0,

@@ -116,9 +116,16 @@ def describe(chain: Sequence[object]) -> tuple[str, tuple[tuple[str, str], ...]]
 
 
 def links_of(
-    hops: Iterable[tuple[str, str]], holder_path: str, evidence: str
+    hops: Iterable[tuple[str, str]],
+    holder_path: str,
+    evidence: str,
+    *,
+    measured: bool = True,
 ) -> tuple[Link, ...]:
-    """Return the hops as links: healthy down to the holder that grows."""
+    """Return the hops as links: healthy down to the holder that grows.
+
+    Unless all containers were ``measured``, their health is unknown.
+    """
     found = []
     for name, kind in hops:
         if name == holder_path:
@@ -126,8 +133,10 @@ def links_of(
         elif kind == "module":
             why = "a module lives as long as the program"
             found.append(Link(name, kind, "healthy", why))
-        else:
+        elif measured:
             found.append(Link(name, kind, "healthy", "it does not grow itself"))
+        else:
+            found.append(Link(name, kind, "unknown", "its growth was not measured"))
     return tuple(found)
 
 

@@ -73,6 +73,12 @@ _LEDGER = (
     ("other", "other_bytes"),
 )
 
+_COUNTS = (
+    ("threads", "threads"),
+    ("open files", "open_files"),
+    ("child processes", "child_processes"),
+)
+
 _PACKAGES = re.compile(r".*[/\\](?:site-packages|dist-packages|python3\.\d+t?)[/\\]")
 
 
@@ -212,6 +218,7 @@ def closing(report: Report, cwd: str | None) -> list[tuple[str, str]]:
     lines = [
         ("memory", _memory(report.memory)),
         ("made of", _sizes(report.memory.ledger, _LEDGER)),
+        ("besides", _beside(report.memory)),
         ("cost", _cost(report.cost)),
         ("program", _program(report.program, report.created_at, cwd)),
     ]
@@ -223,6 +230,17 @@ def _memory(state: Memory) -> str:
     if state.limit_bytes is not None and state.limit_source:
         sizes += f" ({plain(state.limit_source)})"
     return sizes
+
+
+def _beside(state: Memory) -> str:
+    counted = (
+        f"{words} {count}"
+        for words, name in _COUNTS
+        if (count := getattr(state, name)) is not None
+    )
+    children = state.children_rss_bytes
+    held = f" ({format_bytes(children)} resident)" if children else ""
+    return ", ".join(counted) + held
 
 
 def _sizes(record: object, entries: Sequence[tuple[str, str]]) -> str:

@@ -24,22 +24,20 @@ from leakguard._core.findings import (
     trend_verdict,
     weigh,
 )
-from leakguard._core.records import Cost, Memory
-from leakguard._core.samples import Limit
+from leakguard._core.records import Cost
 from leakguard._readers.interpreter import is_main_interpreter
 from leakguard._readers.ledger import read_ledger
 from leakguard._readers.source import SourceMap
 from leakguard._readers.threads import native
-from leakguard._runtime.reporting import build_report
+from leakguard._runtime.reporting import build_report, memory_of
 from leakguard._runtime.watcher import Watcher
 from leakguard._runtime.work_counter import WorkCounter
 
 if TYPE_CHECKING:
-    from leakguard._core.records import Ledger, Report
+    from leakguard._core.records import Report
     from leakguard._core.samples import Sample
     from leakguard._core.trend import Trend
     from leakguard._runtime.investigation import Investigation
-    from leakguard._runtime.watcher import State
 
 _HOME = "_leakguard_process"
 #: At the interpreter's end a thread that is just looking gets this long to put back.
@@ -131,7 +129,7 @@ class Monitor:
             found.suspects,
             found.acquitted,
             looking.cost() if looking is not None else Cost(None, None, 0, 0.0),
-            memory=memory_of(state, read_ledger().ledger),
+            memory=memory_of(state.reading, state.pressure, read_ledger()),
         )
 
     def after_fork(self) -> None:
@@ -172,26 +170,6 @@ class Monitor:
         if self.investigation is not None and is_suspicious(trend):
             self.investigation.suspect()
         self.verdict = explain(self._weighed, trend, samples).verdict
-
-
-def memory_of(state: State, ledger: Ledger) -> Memory:
-    """Return the state as the memory part of a report."""
-    reading, pressure = state.reading, state.pressure
-    limit = reading.limit if isinstance(reading.limit, Limit) else None
-    unreclaimable = reading.unreclaimable_bytes
-    if unreclaimable is None:
-        unreclaimable = pressure.unreclaimable_bytes
-    if pressure.limit_bytes is not None:
-        limit = Limit(pressure.limit_bytes, pressure.source)
-    return Memory(
-        limit_bytes=limit.limit_bytes if limit else None,
-        limit_source=limit.source if limit else None,
-        usage_bytes=reading.usage_bytes,
-        working_set_bytes=reading.working_set_bytes,
-        unreclaimable_bytes=unreclaimable,
-        rss_bytes=state.sample.rss_bytes if state.sample else None,
-        ledger=ledger,
-    )
 
 
 class Process(ModuleType):

@@ -46,19 +46,12 @@ def counts(of: Callable[[int], float]) -> list[int]:
 
 
 def history(
-    resident: Sequence[int | None] | None = None,
-    *,
-    period_seconds: float = PERIOD_SECONDS,
-    begin_seconds: float = 0.0,
-    **columns: Sequence[int | None],
+    resident: Sequence[int | None] | None = None, **columns: Sequence[int | None]
 ) -> list[Sample]:
     """Return the samples of the columns; those that are not given are unknown."""
     if resident is not None:
         columns["rss_bytes"] = resident
     return [
-        Sample(
-            begin_seconds + at * period_seconds,
-            **dict(zip(columns, row, strict=True)),
-        )
+        Sample(at * PERIOD_SECONDS, **dict(zip(columns, row, strict=True)))
         for at, row in enumerate(zip(*columns.values(), strict=True))
     ]

@@ -392,3 +392,9 @@ def test_links_are_healthy_down_to_the_holder_that_grows() -> None:
     assert [link.status for link in links] == ["healthy", "healthy", "leaking"]
     assert links[0].why == "a module lives as long as the program"
     assert links[-1].why == "holds 9 entries"
+
+
+def test_what_was_not_measured_is_not_called_healthy() -> None:
+    hops = (("shop", "module"), ("shop.kept", "dict"), ("shop.kept[…]", "list"))
+    links = links_of(hops, "shop.kept[…]", "it grows", measured=False)
+    assert [link.status for link in links] == ["healthy", "unknown", "leaking"]

@@ -30,7 +30,11 @@ MEMORY = Memory(
     working_set_bytes=207_880_192,
     unreclaimable_bytes=200_540_160,
     rss_bytes=213_909_504,
-    ledger=Ledger(150_994_944, 31_457_280, 12_582_912, 8_388_608, 10_485_760),
+    ledger=Ledger(150_994_944, 31_457_280, 12_582_912, 8_388_608, 10_485_760, 0),
+    threads=9,
+    open_files=31,
+    child_processes=2,
+    children_rss_bytes=41_943_040,
 )
 
 COST = Cost(0.0123, 0.0041, 8, 12.3)

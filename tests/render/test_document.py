@@ -70,6 +70,11 @@ def test_the_document_is_the_documented_one() -> None:
         "unreclaimable_bytes",
         "rss_bytes",
         "ledger",
+        "threads",
+        "open_files",
+        "child_processes",
+        "children_rss_bytes",
+        "unseen",
     ]
     assert list(DOCUMENT["suspects"][0]) == [
         "rank",

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from leakguard._core.pressure import Pressure
-from leakguard._core.records import Ledger, Unknown
-from leakguard._core.samples import Limit, Reading, Sample
+from leakguard._core.samples import Limit
 from leakguard._runtime import monitor as module
 from leakguard._runtime.monitor import (
     Monitor,
@@ -18,10 +16,8 @@ from leakguard._runtime.monitor import (
     Process,
     attach,
     detach,
-    memory_of,
     process,
 )
-from leakguard._runtime.watcher import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,32 +30,6 @@ def user() -> Iterator[object]:
     made = object()
     yield made
     detach(made)
-
-
-def test_the_memory_part_is_the_readings() -> None:
-    reading = Reading(
-        GROUP, usage_bytes=900, working_set_bytes=800, unreclaimable_bytes=700
-    )
-    pressure = Pressure(0.9, 4_500, 5_000, "cgroup2 / memory.max")
-    memory = memory_of(
-        State(reading, pressure, Sample(1.0, rss_bytes=600)), Ledger(python_bytes=5)
-    )
-    assert (memory.limit_bytes, memory.limit_source) == (5_000, "cgroup2 / memory.max")
-    assert (memory.usage_bytes, memory.working_set_bytes) == (900, 800)
-    assert (memory.unreclaimable_bytes, memory.rss_bytes) == (700, 600)
-    assert memory.ledger.python_bytes == 5
-
-
-def test_a_limit_is_told_even_where_its_usage_is_not_known() -> None:
-    state = State(Reading(GROUP), Pressure(None, None, None, "hidden"))
-    assert memory_of(state, Ledger()).limit_source == GROUP.source
-
-
-def test_what_is_unknown_stays_unknown() -> None:
-    state = State(Reading(Unknown("no limit")), Pressure(None, 7, None, "no limit"))
-    memory = memory_of(state, Ledger())
-    assert memory.limit_bytes is memory.limit_source is memory.rss_bytes is None
-    assert memory.unreclaimable_bytes == 7
 
 
 def test_a_fork_past_the_hooks_is_noticed(
