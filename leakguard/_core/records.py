@@ -135,24 +135,21 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What resident memory is made of; an entry that was not read is ``None``.
-
-    With ``remainder_bytes``, what is in no entry, they sum to the resident size.
-    """
+    """What resident memory is made of; an entry that was not read is ``None``."""
 
     python_bytes: int | None = None
     native_bytes: int | None = None
     allocator_free_bytes: int | None = None
     mapped_file_bytes: int | None = None
     other_bytes: int | None = None
-    remainder_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """The process's memory at the end of the look.
 
-    ``child_processes`` counts all descendants; their resident size counts shared
+    The entries of ``ledger`` and ``remainder_bytes``, what is in none of them, sum to
+    the resident size. ``child_processes`` counts all descendants; their resident size counts shared
     pages in each. ``unseen`` says in sentences what cannot be seen in this process.
     """
 
@@ -163,6 +160,7 @@ class Memory:
     unreclaimable_bytes: int | None = None
     rss_bytes: int | None = None
     ledger: Ledger = Ledger()
+    remainder_bytes: int | None = None
     threads: int | None = None
     open_files: int | None = None
     child_processes: int | None = None

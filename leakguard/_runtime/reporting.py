@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -67,7 +66,8 @@ def memory_of(reading: Reading, pressure: Pressure, ledger: LedgerReading) -> Me
         working_set_bytes=reading.working_set_bytes,
         unreclaimable_bytes=unreclaimable,
         rss_bytes=ledger.rss_bytes,
-        ledger=replace(ledger.ledger, remainder_bytes=ledger.remainder_bytes),
+        ledger=ledger.ledger,
+        remainder_bytes=ledger.remainder_bytes,
         threads=ledger.threads,
         open_files=ledger.open_files,
         child_processes=ledger.children,

@@ -137,7 +137,10 @@ def test_awkward_file_names_do_no_harm(name: str, tmp_path: Path) -> None:
     assert sys.modules["json"] is json
 
 
-def test_a_file_finds_its_neighbours_first(tmp_path: Path) -> None:
+def test_a_file_finds_its_neighbours_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     directory = tmp_path / "inner"
     directory.mkdir()
     (directory / "colorsys.py").write_text("mine = True", encoding="utf-8")

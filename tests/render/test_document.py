@@ -70,6 +70,7 @@ def test_the_document_is_the_documented_one() -> None:
         "unreclaimable_bytes",
         "rss_bytes",
         "ledger",
+        "remainder_bytes",
         "threads",
         "open_files",
         "child_processes",

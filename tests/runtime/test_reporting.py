@@ -76,7 +76,8 @@ def test_the_memory_part_is_what_was_read() -> None:
     assert (memory.limit_bytes, memory.limit_source) == (5_000, "cgroup2 / memory.max")
     assert (memory.usage_bytes, memory.working_set_bytes) == (900, 800)
     assert (memory.unreclaimable_bytes, memory.rss_bytes) == (700, 600)
-    assert memory.ledger == Ledger(python_bytes=5, remainder_bytes=1)
+    assert memory.ledger == Ledger(python_bytes=5)
+    assert memory.remainder_bytes == 1
     assert (memory.threads, memory.open_files) == (4, 9)
     assert (memory.child_processes, memory.children_rss_bytes) == (2, 300)
     assert memory.unseen == ("The stacks.",)
