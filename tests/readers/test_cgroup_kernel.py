@@ -130,10 +130,11 @@ show()
 @pytest.mark.privileged
 def test_a_process_reads_the_limit_it_lives_under(group: Path) -> None:
     write(group / "memory.limit_in_bytes", 128 * MIB)
-    reading = json.loads(run_in(group, READ))
+    reading = json.loads(run_in(group, f"kept = b'x' * {8 * MIB}" + READ))
     assert reading["limit"]["limit_bytes"] == 128 * MIB
     assert reading["limit"]["source"] == f"cgroup1 /{group.name}"
-    assert MIB < reading["unreclaimable_bytes"] <= reading["usage_bytes"] < 128 * MIB
+    used = reading["unreclaimable_bytes"]
+    assert 8 * MIB <= used <= reading["usage_bytes"] < 128 * MIB
     assert reading["failed_reads"] == 0
     assert not reading["inexact"]
 
