@@ -81,7 +81,9 @@ def _ratio(rounds: Sequence[dict[str, dict[str, float]]], variant: str) -> float
     )
 
 
-def _round(app: str, variants: Sequence[str], turns: int) -> dict[str, dict[str, float]]:
+def _round(
+    app: str, variants: Sequence[str], turns: int
+) -> dict[str, dict[str, float]]:
     """Let fresh processes serve in turn; return what each says of its cost."""
     servers = {variant: Server(app, variant) for variant in variants}
     for server in servers.values():
@@ -208,7 +210,7 @@ def _starlette() -> Callable[[], None]:
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    async def home(_request: object) -> JSONResponse:  # noqa: RUF029 - as applications
+    async def home(_request: object) -> JSONResponse:
         return JSONResponse(_table())
 
     app = Starlette(routes=[Route("/", home)])
@@ -225,13 +227,13 @@ def _starlette() -> Callable[[], None]:
     }
     loop = asyncio.new_event_loop()
 
-    async def receive() -> Any:  # noqa: ANN401, RUF029 - ASGI's signature
+    async def receive() -> Any:  # noqa: ANN401 - ASGI's signature
         return {"type": "http.request", "body": b"", "more_body": False}
 
     def serve() -> None:
         sizes = []
 
-        async def send(message: Any) -> None:  # noqa: ANN401, RUF029 - ASGI's signature
+        async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's signature
             sizes.append(len(message.get("body", b"")))
 
         loop.run_until_complete(app(dict(scope), receive, send))

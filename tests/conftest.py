@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kernel_groups import group, mount_point
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["group", "mount_point"]  # fixtures for all tests
 
 #: CPython 3.12 moves some hundred immortal objects there by itself.
 MOST_FROZEN_BY_ITSELF = 2_000

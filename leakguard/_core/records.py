@@ -149,8 +149,9 @@ class Memory:
     """The process's memory at the end of the look.
 
     The entries of ``ledger`` and ``remainder_bytes``, what is in none of them, sum to
-    the resident size. ``child_processes`` counts all descendants; their resident size counts shared
-    pages in each. ``unseen`` says in sentences what cannot be seen in this process.
+    the resident size. ``child_processes`` counts all descendants; their resident size
+    counts shared pages in each. ``unseen`` says in sentences what cannot be seen in
+    this process.
     """
 
     limit_bytes: int | None = None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,71 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakguard._core.cgroups import parse_mounts
 from leakguard._core.limits import count_increase
 from leakguard._core.samples import Limit, Reading
 from leakguard._readers.limits import MemoryReader
+from tests.kernel_groups import JOIN, MIB, make_group, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-MIB = 1 << 20
-NAMES = itertools.count()
-REPOSITORY = Path(__file__).parents[2]
-
-#: Runs in a group: joins it, then does what the test says.
-JOIN = f"""
-import os, sys
-sys.path.insert(0, {str(REPOSITORY)!r})
-def write(path, text):
-    file = os.open(path, os.O_WRONLY)
-    os.write(file, text.encode())
-    os.close(file)
-def join(group):
-    write(group + "/cgroup.procs", str(os.getpid()))
-group = sys.argv[1]
-join(group)
-"""
-
-
-def write(file: Path, text: object) -> None:
-    """Write, closing explicitly, and see that the kernel has taken it."""
-    descriptor = os.open(file, os.O_WRONLY)
-    try:
-        os.write(descriptor, str(text).encode())
-    finally:
-        os.close(descriptor)
-    assert file.read_text("ascii").strip() == str(text)
-
-
-def make_group(parent: Path) -> Path:
-    group = parent / f"leakguard-test-{os.getpid()}-{next(NAMES)}"
-    group.mkdir()
-    return group
-
-
-@pytest.fixture(scope="module")
-def mount_point() -> Path:
-    """Return where version 1's memory hierarchy can be written."""
-    try:
-        mounts = parse_mounts(Path("/proc/self/mountinfo").read_text("utf-8"))
-    except OSError as error:
-        pytest.skip(f"no mountinfo: {error}")
-    for mount in mounts:
-        if mount.root == "/" and "memory" in mount.controllers:
-            with suppress(OSError):
-                make_group(Path(mount.mount_point)).rmdir()
-                return Path(mount.mount_point)
-    pytest.skip("no memory control group of version 1 that we may write")
-
-
-@pytest.fixture
-def group(mount_point: Path) -> Iterator[Path]:
-    """Make a group; it and those inside it are removed afterwards."""
-    group = make_group(mount_point)
-    yield group
-    for inner in sorted(group.glob("**/"), reverse=True):
-        inner.rmdir()
 
 
 @pytest.fixture

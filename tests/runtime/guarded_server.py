@@ -1,4 +1,4 @@
-"""A server with a guard in it, run as a process of its own by ``test_guard_e2e.py``.
+"""A server with a guard in it, run as a process of its own by ``test_guarded_server``.
 
 ``guarded_server.py SOURCE KIND GROUP``: joins the control group, serves on a free port
 of 127.0.0.1, prints the port, and ends when its standard input does.
@@ -7,7 +7,6 @@ of 127.0.0.1, prints the port, and ends when its standard input does.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sys
 import threading
@@ -57,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/report":
-            self.send(report())
+            self.send(leakguard.render(guard.report(), "json").encode())
             return
         work.begin()
         try:
@@ -72,53 +71,23 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-
-def report() -> bytes:
-    cpu_seconds = time.process_time()
-    found = {
-        "cpu_seconds": cpu_seconds,
-        "report": json.loads(leakguard.render(guard.report(), "json")),
-    }
-    if os.environ.get("SAMPLES"):
-        from dataclasses import asdict
-
-        monitor = guard._monitor
-        found["samples"] = [asdict(s) for s in monitor.watcher.series.samples()]
-        trend = monitor.watcher.state.trend
-        found["trend"] = asdict(trend) if trend else None
-        found["state"] = [
-            monitor.watcher.state.ticks,
-            monitor.watcher.state.failed_ticks,
-            monitor.watcher.state.failure,
-        ]
-        found["looks"] = [
-            (l.at_seconds, l.seconds, l.work)
-            for l in monitor.investigation.findings().looks
-        ]
-    return json.dumps(found).encode()
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 if __name__ == "__main__":
     source, kind, group = sys.argv[1:]
-    if group != "-":
-        with open(group + "/cgroup.procs", "w") as procs:
-            procs.write(str(os.getpid()))
-            procs.flush()
+    procs = os.open(f"{group}/cgroup.procs", os.O_WRONLY)
+    os.write(procs, str(os.getpid()).encode())
+    os.close(procs)
     sys.path.insert(0, source)
     import leakguard
     from leakguard._runtime.monitor import process
 
-    work = process().work
-    guard = leakguard.watch() if not os.environ.get("BARE") else None
+    work, guard = process().work, leakguard.watch()
     Handler.answer = staticmethod({"leak": leak, "cache": cache, "load": load}[kind])
-    server = Server(("127.0.0.1", 0), Handler)
+    ThreadingHTTPServer.daemon_threads = True
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_port, flush=True)
+    print(server.server_port, flush=True)  # noqa: T201 - read by the test
     sys.stdin.read()
