@@ -32,7 +32,7 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not zoo and not matrix and not soak"
+	$(BIN)/coverage run -m pytest -m "not zoo and not matrix and not soak" -n 2 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='leakguard/_core/*,leakguard/_render/*'

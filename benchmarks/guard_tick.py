@@ -1,7 +1,7 @@
 """The guard while all is well: a tick, a verdict, and its memory over a week.
 
-The tick reads the real limits and counters of this process. The week is simulated, by
-a clock that jumps from tick to tick.
+The tick reads the real limits and counters of this process, and asks the policy. The
+week is simulated, by a clock that jumps from tick to tick.
 """
 
 from __future__ import annotations
@@ -56,13 +56,16 @@ def run(quick: bool) -> list[Row]:  # noqa: FBT001 - every benchmark's signature
 
 def tick_microseconds() -> tuple[float, float]:
     """Return the median and the 99th percentile of real ticks. Runs in a child."""
-    from leakguard._runtime.watcher import Watcher
+    from leakguard._runtime.monitor import Monitor, Options
+    from leakguard._runtime.work_counter import WorkCounter
 
-    watcher, found = Watcher(), []
+    monitor, found = Monitor(Options(), WorkCounter()), []
+    watcher = monitor.watcher
     watcher.tick()
     for _ in range(_TICKS):
         started = time.perf_counter()
         watcher.tick()
+        monitor.protection.ticked(watcher.state)
         found.append((time.perf_counter() - started) * 1e6)
         time.sleep(0.0005)  # as after a rest: caches are colder
     found.sort()

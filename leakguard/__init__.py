@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from leakguard._core.policy_table import Policy
     from leakguard._core.records import LeakguardError, Report
     from leakguard.guard import Guard, current, watch
     from leakguard.reports import load, render
@@ -23,6 +24,7 @@ _HOMES = {
     "Guard": "leakguard.guard",
     "LeakError": "leakguard.testing",
     "LeakguardError": "leakguard._core.records",
+    "Policy": "leakguard._core.policy_table",
     "Report": "leakguard._core.records",
     "Snapshot": "leakguard.snapshots",
     "WorkFailed": "leakguard.testing",
@@ -34,12 +36,15 @@ _HOMES = {
     "snapshot": "leakguard.snapshots",
     "watch": "leakguard.guard",
 }
+#: Faces that are modules of their own, found without a second import statement.
+_MODULES = ("aiohttp", "asgi", "reliefs", "wsgi")
 
 __all__ = [
     "Diff",
     "Guard",
     "LeakError",
     "LeakguardError",
+    "Policy",
     "Report",
     "Snapshot",
     "WorkFailed",
@@ -56,12 +61,14 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Fetch a public name from its home module on first use."""
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"leakguard.{name}")
     home = _HOMES.get(name)
     if home is None:
         message = f"module 'leakguard' has no attribute {name!r}"
         raise AttributeError(message)
-    from importlib import import_module
-
     found = getattr(import_module(home), name)
     globals()[name] = found
     return found

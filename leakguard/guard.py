@@ -6,21 +6,32 @@ import logging
 from typing import TYPE_CHECKING, Literal, cast
 
 from leakguard._core.forecast import Forecast
+from leakguard._core.policy_table import LEVELS, Policy
 from leakguard._core.records import LeakguardError
 from leakguard._core.units import parse_bytes
+from leakguard._runtime.gate import Unit
 from leakguard._runtime.monitor import Monitor, Options, attach, detach, process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from leakguard._core.counters import Counters
+    from leakguard._core.gate import Priority
+    from leakguard._core.policy_table import Level
     from leakguard._core.pressure import Pressure
     from leakguard._core.records import Report, Verdict
+    from leakguard._runtime.gate import Gate
+    from leakguard._runtime.relief import Job
 
 __all__ = ["Guard", "current", "watch"]
 
 _log = logging.getLogger("leakguard")
+
+#: More callbacks than this are a leak of their own.
+MOST_CALLBACKS = 256
 
 
 class Guard:
@@ -36,7 +47,7 @@ class Guard:
     ``"512 MiB"``. ``tracing="always"`` traces from ``start()`` to ``stop()``, several
     times slower; for those who start it before any thread. ``app_root`` is a
     directory whose files are the application's even among installed packages.
-    ``policy`` must be ``None``.
+    ``policy`` says what is done about pressure; ``None`` is ``Policy()``.
 
     Raises:
         LeakguardError: an option makes no sense; one sentence says which.
@@ -47,7 +58,7 @@ class Guard:
         self,
         limit: int | str | None = None,
         budget: float = 0.05,
-        policy: None = None,
+        policy: Policy | None = None,
         *,
         tracing: Literal["windows", "always"] = "windows",
         app_root: str | None = None,
@@ -55,20 +66,32 @@ class Guard:
         """Remember the options; nothing runs, nothing is read or patched."""
         self._options = _options(limit, budget, policy, tracing, app_root)
         self._monitor: Monitor | None = None
+        self._callbacks: list[tuple[Callable[[], object], Level]] = []
+        self._jobs: list[Job] = []
 
     def start(self) -> None:
         """Begin to watch; does nothing when this guard does already.
 
         Cost: some milliseconds once, for the first reading.
         """
-        self._monitor = attach(self, self._options)
+        with process().lock:
+            was = self._is_started()
+            self._monitor = attach(self, self._options)
+            if not was:
+                add = self._monitor.protection.reliefs.add
+                self._jobs = [add(*callback) for callback in self._callbacks]
         _warn_if_ignored(self._options, self._monitor)
 
     def stop(self) -> None:
         """Watch no more: no thread, tracing or patch is left. What is known stays.
 
-        The monitor goes on for other guards of this process, if there are any.
+        The gate is open then. The monitor goes on for other guards of this process, if
+        there are any; the callbacks of this one are called no more.
         """
+        with process().lock:
+            if self._monitor is not None:
+                self._monitor.protection.reliefs.remove(self._jobs)
+            self._jobs = []
         detach(self)
 
     def __enter__(self) -> Self:
@@ -101,6 +124,67 @@ class Guard:
         """How near the limit is, as of the last tick. Cost: below 1 µs, no lock."""
         return self._known().watcher.state.pressure
 
+    @property
+    def level(self) -> Level:
+        """The level of pressure, ``"ok"`` to ``"critical"``. Cost: below 1 µs."""
+        return self._known().protection.level
+
+    @property
+    def counters(self) -> Counters:
+        """What was done about pressure so far. Cost: about 50 µs."""
+        monitor = self._known()
+        return monitor.protection.counters(monitor.watcher.state.failed_ticks)
+
+    @property
+    def gate(self) -> Gate:
+        """The process's gate: all its guards have the same, before and after a start.
+
+        ``gate.admit(...)`` returns ``None``, or why work has to stay outside and when
+        to try again.
+        """
+        return process().gate
+
+    def admit(self, priority: Priority = "normal", key: str | None = None) -> bool:
+        """Return whether a unit of work may begin. Cost: below 1 µs while all is well.
+
+        Under pressure work that is ``"sheddable"`` is refused first, ``"critical"``
+        and ``"exempt"`` never. ``key`` tells clients apart: one keeps its luck for an
+        hour.
+        """
+        return process().gate.admit(priority, key) is None
+
+    def work(self) -> Unit:
+        """Return what counts one unit of work: ``with guard.work(): ...``."""
+        return Unit(process().gate)
+
+    def on_pressure(self, callback: Callable[[], object], at: Level = "high") -> None:
+        """Have ``callback()`` called at this level of pressure and above.
+
+        It is called in a thread of leakguard's, when the level is entered and, while
+        that lasts and the pressure does not fall, every 5 s. What it raises is logged
+        once; after three failures, or runs of more than 10 s, it is called no more.
+        Helpers that keep no object alive are in ``leakguard.reliefs``.
+
+        Raises:
+            LeakguardError: there is no such level, or nothing to call, or there are
+                too many callbacks already.
+
+        """
+        if at not in LEVELS[1:]:
+            message = f"at is one of {', '.join(LEVELS[1:])}, not {at!r}"
+            raise LeakguardError(message)
+        given: object = callback  # for callers without a type checker
+        if not callable(given):
+            message = f"a callback is something to call, not a {type(given).__name__}"
+            raise LeakguardError(message)
+        with process().lock:
+            if len(self._callbacks) >= MOST_CALLBACKS:
+                message = f"a guard has at most {MOST_CALLBACKS} callbacks"
+                raise LeakguardError(message)
+            self._callbacks.append((callback, at))
+            if self._monitor is not None and self._is_started():
+                self._jobs.append(self._monitor.protection.reliefs.add(callback, at))
+
     def report(self) -> Report:
         """Return what is known now. Cost: some milliseconds; do it off the hot path.
 
@@ -121,12 +205,15 @@ class Guard:
         if not seconds > 0:
             message = f"seconds must be above 0, not {seconds}"
             raise LeakguardError(message)
-        monitor, started = self._monitor, self in self._known().users
-        if not started or monitor is None:
+        monitor = self._monitor
+        if not self._is_started() or monitor is None:
             with self:
                 return self.investigate(seconds)
         monitor.investigate(seconds)
         return monitor.report()
+
+    def _is_started(self) -> bool:
+        return self._monitor is not None and self in self._monitor.users
 
     def _known(self) -> Monitor:
         if self._monitor is None:
@@ -137,7 +224,7 @@ class Guard:
 def watch(
     limit: int | str | None = None,
     budget: float = 0.05,
-    policy: None = None,
+    policy: Policy | None = None,
     *,
     tracing: Literal["windows", "always"] = "windows",
     app_root: str | None = None,
@@ -172,14 +259,13 @@ def current() -> Guard | None:
 def _options(
     limit: int | str | None,
     budget: float,
-    policy: None,
+    policy: object,
     tracing: str,
     app_root: str | None,
 ) -> Options:
-    if policy is not None:  # for callers without a type checker
-        raise LeakguardError(
-            "policy must be None: this version watches and reports, and does not act"
-        )
+    if policy is not None and not isinstance(policy, Policy):
+        message = f"policy is a leakguard.Policy, not a {type(policy).__name__}"
+        raise LeakguardError(message)
     if not 0 <= budget < 1:
         message = f"budget is a share between 0 and 1, such as 0.05, not {budget}"
         raise LeakguardError(message)
@@ -190,7 +276,7 @@ def _options(
     if limit_bytes is not None and limit_bytes <= 0:
         message = f"limit must be above 0, not {limit}"
         raise LeakguardError(message)
-    return Options(limit_bytes, budget, tracing == "always", app_root)
+    return Options(limit_bytes, budget, tracing == "always", app_root, policy)
 
 
 def _warn_if_ignored(options: Options, monitor: Monitor) -> None:

@@ -29,11 +29,14 @@ from leakguard._readers.interpreter import is_main_interpreter
 from leakguard._readers.ledger import read_ledger
 from leakguard._readers.source import SourceMap
 from leakguard._readers.threads import native
+from leakguard._runtime.gate import Gate
+from leakguard._runtime.protection import Protection
 from leakguard._runtime.reporting import build_report, memory_of
 from leakguard._runtime.watcher import Watcher
 from leakguard._runtime.work_counter import WorkCounter
 
 if TYPE_CHECKING:
+    from leakguard._core.policy_table import Policy
     from leakguard._core.records import Report
     from leakguard._core.samples import Sample
     from leakguard._core.trend import Trend
@@ -54,6 +57,7 @@ class Options:
     budget: float = 0.05
     trace_always: bool = False
     app_root: str | None = None
+    policy: Policy | None = None
 
 
 class Monitor:
@@ -64,12 +68,22 @@ class Monitor:
     tracemalloc cannot be imported there, so what needs it is imported late.
     """
 
-    def __init__(self, options: Options, work: WorkCounter) -> None:
-        """Prepare the parts; nothing runs yet."""
+    def __init__(
+        self, options: Options, work: WorkCounter, gate: Gate | None = None
+    ) -> None:
+        """Prepare the parts; nothing runs yet. Without ``gate`` it has its own."""
         self.options = options
         self.users: list[object] = []
+        self.protection = Protection(
+            options.policy,
+            gate if gate is not None else Gate(work),
+            investigate=self._suspect,
+        )
         self.watcher = Watcher(
-            limit_bytes=options.limit_bytes, work=work, judged=self._judged
+            limit_bytes=options.limit_bytes,
+            work=work,
+            judged=self._judged,
+            ticked=self.protection.ticked,
         )
         self.investigation: Investigation | None = None
         if is_main_interpreter():
@@ -101,6 +115,7 @@ class Monitor:
     def stop(self) -> None:
         """Watch no more and put everything back."""
         self.watcher.stop()
+        self.protection.stop()
         if self.investigation is not None:
             self.investigation.stop()
         if self._traces:
@@ -136,6 +151,7 @@ class Monitor:
         """In the child: forget what was the parent's, and watch again."""
         self._reset()
         self._work.abandon()
+        self.protection.reset()
         if self.investigation is None:
             return
         self.watcher.reset("the first look after the fork is still to come")
@@ -146,6 +162,7 @@ class Monitor:
     def at_exit(self) -> None:
         """Let the threads end by themselves, so that the interpreter ends quietly."""
         self.watcher.stop(EXIT_PATIENCE_SECONDS)
+        self.protection.stop(EXIT_PATIENCE_SECONDS)
         if self.investigation is not None:
             self.investigation.stop(EXIT_PATIENCE_SECONDS)
 
@@ -167,9 +184,14 @@ class Monitor:
         )
 
     def _judged(self, trend: Trend, samples: tuple[Sample, ...]) -> None:
-        if self.investigation is not None and is_suspicious(trend):
-            self.investigation.suspect()
+        self.protection.judged(trend, self.watcher.state)
+        if is_suspicious(trend):
+            self._suspect()
         self.verdict = explain(self._weighed, trend, samples).verdict
+
+    def _suspect(self) -> None:
+        if self.investigation is not None:
+            self.investigation.suspect()
 
 
 class Process(ModuleType):
@@ -178,6 +200,7 @@ class Process(ModuleType):
     def __init__(self) -> None:
         super().__init__(_HOME, "What leakguard has one of in this process.")
         self.work = WorkCounter()
+        self.gate = Gate(self.work)
         self.monitor: Monitor | None = None
         self.lock: Any = native("_thread", "RLock")()
         self.warned = False
@@ -201,6 +224,7 @@ class Process(ModuleType):
                 self.monitor.after_fork()
             else:
                 self.work.abandon()
+                self.gate.reset()
 
     def _at_exit(self) -> None:
         with contextlib.suppress(Exception):
@@ -222,7 +246,7 @@ def attach(user: object, options: Options) -> Monitor:
     with home.lock:
         monitor = home.monitor
         if monitor is None:
-            monitor = home.monitor = Monitor(options, home.work)
+            monitor = home.monitor = Monitor(options, home.work, home.gate)
             home.hook()
         elif monitor.pid != os.getpid():  # a fork past Python's hooks
             monitor.after_fork()

@@ -74,6 +74,7 @@ class Watcher:
         limit_bytes: int | None = None,
         work: WorkCounter | None = None,
         judged: Callable[[Trend, tuple[Sample, ...]], None] | None = None,
+        ticked: Callable[[State], float] = lambda _state: SLOW_TICK_SECONDS,
         reader: Callable[[], ReadsMemory] | None = None,
         counters: Callable[[], Counters] = read_counters,
         clock: Callable[[], float] = time.monotonic,
@@ -82,13 +83,16 @@ class Watcher:
         """Remember the options; nothing is read yet.
 
         ``judged`` is called with each new verdict and what it was made from, in the
-        watcher's thread; ``reader`` makes the reader, again in a forked child.
+        watcher's thread; ``ticked`` with the state after each tick, and returns how
+        many seconds later the next one has to come; ``reader`` makes the reader, again
+        in a forked child.
         """
         self._own = None
         if limit_bytes is not None:
             self._own = Limit(limit_bytes, "the limit given to the guard")
         self._work = work
         self._judged = judged or (lambda _trend, _samples: None)
+        self._ticked = ticked
         self._make_reader = reader or _memory_reader
         self._counters = counters
         self._clock, self._cpu_clock = clock, cpu_clock
@@ -135,12 +139,13 @@ class Watcher:
         """
         try:
             self.tick()
+            soon = self._ticked(self.state)
             if self._is_time_to_judge():
                 self.judge()
         except Exception as error:  # noqa: BLE001 - counted, and the next one comes
             self._failed(error)
             return TICK_SECONDS
-        return self._pause_seconds()
+        return min(soon, self._pause_seconds())
 
     def tick(self) -> None:
         """Read once and publish what is known now."""

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import leakguard
-from leakguard import Guard, LeakguardError, current, watch
+from leakguard import Guard, LeakguardError, Policy, current, watch
+from leakguard._core.counters import Counters
 from leakguard._core.pressure import Pressure
+from leakguard._core.samples import Limit, Reading
 from leakguard._runtime import monitor as runtime
 from leakguard._runtime.monitor import process
 
@@ -206,7 +208,7 @@ def _is_ours(name: str) -> bool:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"policy": object()}, "policy must be None"),
+        ({"policy": object()}, "policy is a leakguard.Policy"),
         ({"budget": 1.0}, "budget is a share"),
         ({"budget": -0.1}, "budget is a share"),
         ({"tracing": "often"}, "tracing is"),
@@ -281,6 +283,163 @@ def test_a_trend_that_turns_suspicious_starts_an_investigation(
         assert asked == [1]
         assert guard.verdict.reason
         assert guard.forecast.reason
+
+
+class Pressed:
+    """A guard whose memory is the test's to set, and which ticks when it says so."""
+
+    def __init__(self, guard: Guard, used: int = 300) -> None:
+        guard.start()
+        monitor = process().monitor
+        assert monitor is not None
+        monitor.watcher.stop()
+        monitor.protection.reset()
+        self.reliefs = monitor.protection.reliefs
+        self.watcher = monitor.watcher
+        self.watcher._reader = self
+        self.used = used
+        self.watcher.step()
+
+    def read(self) -> Reading:
+        return Reading(Limit(1_000, "a test"), unreclaimable_bytes=self.used)
+
+    def at(self, used: int, looks: int = 2) -> None:
+        self.used = used
+        for _ in range(looks):
+            self.watcher.step()
+        wait(lambda: self.reliefs._thread is None)
+
+
+def test_under_pressure_it_calls_back_and_sheds_until_it_is_stopped() -> None:
+    called: list[str] = []
+    guard = Guard()
+    guard.on_pressure(lambda: called.append("high"))
+    pressed = Pressed(guard)
+    guard.on_pressure(lambda: called.append("critical"), at="critical")
+    assert (guard.level, guard.gate.ready) == ("ok", True)
+    pressed.at(900)
+    assert (guard.level, guard.gate.ready, called) == ("high", True, ["high"])
+    assert guard.admit()
+    pressed.at(980)
+    assert (guard.level, guard.gate.ready) == ("critical", False)
+    assert called == ["high", "high", "critical"]
+    assert not guard.admit("sheddable", key="a client")
+    assert guard.admit("critical")
+    counters = guard.counters
+    assert counters.transitions == {"high": 1, "critical": 1}
+    assert counters.actions == {"collect": 2, "callbacks": 2, "trim": 2}
+    assert counters.shed == {"critical/sheddable": 1}
+    names = [relief.name for relief in counters.last_reliefs]
+    assert {"gc.collect", "heap trim"} < set(names)
+    assert sum("<lambda>" in name for name in names) == 3
+    guard.stop()
+    assert (guard.level, guard.gate.ready) == ("ok", True)
+    assert guard.admit("sheddable")
+    assert threads() == []
+
+
+def test_callbacks_are_the_guards_own_and_stay_over_a_restart() -> None:
+    called: list[str] = []
+    one, other = Guard(), Guard()
+    one.on_pressure(lambda: called.append("one"))
+    other.on_pressure(lambda: called.append("other"))
+    pressed = Pressed(one)
+    other.start()
+    one.stop()
+    pressed.at(900)
+    assert called == ["other"]
+    other.stop()
+    one.start()
+    one.start()
+    Pressed(one).at(900)
+    assert called == ["other", "one"]
+
+
+def test_a_policy_of_ones_own_counts() -> None:
+    policy = Policy(actions={"critical": ("unready",)}, dry_run=False)
+    guard = watch(policy=policy)
+    assert watch(policy=policy) is guard
+    Pressed(guard).at(990)
+    assert not guard.gate.ready
+    assert guard.admit("sheddable")
+
+
+def test_a_dry_run_only_tells(caplog: pytest.LogCaptureFixture) -> None:
+    guard = Guard(policy=Policy(dry_run=True))
+    Pressed(guard).at(990)
+    assert guard.level == "critical"
+    assert guard.gate.ready
+    assert guard.counters.actions == {}
+    assert "a dry run" in caplog.text
+
+
+def test_a_guard_that_is_not_started_leaves_the_gate_alone() -> None:
+    guard = Guard()
+    Pressed(guard).at(990)
+    other = Guard()
+    assert (other.level, other.counters) == ("ok", Counters())
+    assert other.gate is guard.gate
+    assert not other.admit("sheddable")
+    other.stop()
+    assert not guard.gate.ready
+
+
+def test_work_is_counted_with_and_without_a_start() -> None:
+    guard, work = Guard(), process().work
+    before = work.read()
+    with guard.work():
+        during = work.read()
+        assert during is not None
+        assert during.in_flight == 1 + (before.in_flight if before else 0)
+    after = work.read()
+    assert after is not None
+    assert after.finished == 1 + (before.finished if before else 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((print, "ok"), "at is one of elevated, high, critical, not 'ok'"),
+        ((print, "low"), "at is one of"),
+        ((7, "high"), "something to call, not a int"),
+    ],
+)
+def test_callbacks_without_sense_are_refused(
+    arguments: tuple[Any, Any], sentence: str
+) -> None:
+    with pytest.raises(LeakguardError, match=sentence):
+        Guard().on_pressure(*arguments)
+
+
+def test_callbacks_are_bounded() -> None:
+    guard = Guard()
+    for _ in range(256):
+        guard.on_pressure(gc.collect)
+    with pytest.raises(LeakguardError, match="at most 256 callbacks"):
+        guard.on_pressure(gc.collect)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_of_a_process_under_pressure_begins_with_an_open_gate() -> None:
+    code = """
+from leakguard._core.gate import GateState
+guard = leakguard.watch()
+guard.gate.publish(GateState("critical", {"normal": 1.0}, ready=False))
+pid = os.fork()
+if pid == 0:
+    fine = guard.gate.ready and guard.admit() and guard.level == "ok"
+    os._exit(0 if fine else 1)
+assert os.waitpid(pid, 0)[1] == 0
+assert not guard.gate.ready
+guard.stop()
+assert guard.gate.ready
+guard.gate.publish(GateState("critical", {"normal": 1.0}, ready=False))
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if guard.gate.ready else 1)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    assert run(FORKED + code, "-W", "ignore::DeprecationWarning") == ""
 
 
 FORKED = """

@@ -1,0 +1,109 @@
+"""What the middlewares of all protocols share: the door that requests come through.
+
+Rules of this file: nothing is started before the first request; what a callable of
+the user's raises never reaches the program; a client's key goes to the gate, which
+hashes it, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from leakguard._core.gate import PRIORITIES
+from leakguard._core.priorities import DEFAULT, by_path
+from leakguard._core.records import LeakguardError
+from leakguard._runtime.monitor import process
+from leakguard.guard import watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from leakguard._core.gate import Priority, Refusal
+    from leakguard._runtime.gate import Gate
+    from leakguard.guard import Guard
+
+_R = TypeVar("_R")
+_T = TypeVar("_T")
+_log = logging.getLogger("leakguard")
+
+
+class Door(Generic[_R]):
+    """Asks the gate of a guard for each request, which is a ``_R``.
+
+    ``gate`` is ``None`` until the first request; ``failures`` counts what the user's
+    callables raised or returned in vain.
+    """
+
+    def __init__(
+        self,
+        guard: Guard | None,
+        priority: Mapping[str, Priority] | Callable[[_R], Priority] | None,
+        readiness_path: str | None,
+        client_key: Callable[[_R], str | None],
+    ) -> None:
+        """Check and remember the options; nothing runs.
+
+        Raises:
+            LeakguardError: an option makes no sense; one sentence says which.
+
+        """
+        if readiness_path is not None and not readiness_path.startswith("/"):
+            message = f"readiness_path begins with a slash, unlike {readiness_path!r}"
+            raise LeakguardError(message)
+        patterns = {} if priority is None or callable(priority) else priority
+        self._by_path = by_path(patterns)
+        self._priority = priority if callable(priority) else None
+        self._client_key = client_key
+        self._guard = guard
+        self.readiness_path = readiness_path
+        self.gate: Gate | None = None
+        self.failures = 0
+
+    def find_gate(self) -> Gate:
+        """Start the guard, or the process's if none was given, and return its gate.
+
+        Never raises: where there can be no guard, requests are counted and come in.
+        Cost: some milliseconds if the guard is not started yet.
+        """
+        try:
+            guard = self._guard if self._guard is not None else watch()
+            guard.start()
+            self.gate = guard.gate
+        except Exception as error:  # noqa: BLE001 - never the program's trouble
+            _log.warning("no request will be refused: there is no guard (%s)", error)
+            self.gate = process().gate
+        return self.gate
+
+    def refuse(self, gate: Gate, request: _R, path: str) -> Refusal | None:
+        """Return why the request has to stay outside, or ``None``. Never raises.
+
+        Who the client is matters, and is asked, under pressure only.
+        """
+        priority = self._by_path(path)
+        if self._priority is not None and priority == DEFAULT:
+            said = self._ask(self._priority, request)
+            if said in PRIORITIES:
+                priority = said
+            elif said is not None:
+                self._fail("returned no priority")
+        if gate.level == "ok":
+            return gate.admit(priority)
+        return gate.admit(priority, self._ask(self._client_key, request))
+
+    def _ask(self, ask: Callable[[_R], _T], request: _R) -> _T | None:
+        try:
+            return ask(request)
+        except Exception as error:  # noqa: BLE001 - never the request's trouble
+            self._fail(f"raised {type(error).__name__}")
+            return None
+
+    def _fail(self, what: str) -> None:
+        self.failures += 1
+        if self.failures == 1:
+            _log.warning(
+                "a callable given to the middleware %s: such requests have "
+                "the priority %s, or no key of their own",
+                what,
+                DEFAULT,
+            )

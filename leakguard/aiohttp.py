@@ -1,0 +1,80 @@
+"""The face for aiohttp's server: count requests, refuse under pressure.
+
+Rules of this file: aiohttp is imported where it is used; a handler's exceptions,
+``web.HTTPException`` among them, pass untouched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakguard._middleware import Door
+from leakguard._render.refusal import readiness, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiohttp.typedefs import Handler, Middleware
+    from aiohttp.web import Request, Response, StreamResponse
+
+    from leakguard._core.gate import Priority
+    from leakguard._render.refusal import Answer
+    from leakguard.guard import Guard
+
+__all__ = ["middleware"]
+
+
+def middleware(
+    guard: Guard | None = None,
+    *,
+    priority: Mapping[str, Priority] | Callable[[Request], Priority] | None = None,
+    readiness_path: str | None = None,
+    client_key: Callable[[Request], str | None] | None = None,
+) -> Middleware:
+    """Return a middleware: ``web.Application(middlewares=[middleware()])``.
+
+    Put it first, so that it is the outermost. It does what
+    ``leakguard.asgi.Middleware`` does, and takes the same options; the callables are
+    called with the ``web.Request``. aiohttp itself answers ``Expect: 100-continue``
+    before any middleware is asked.
+
+    Raises:
+        LeakguardError: an option makes no sense; one sentence says which.
+
+    """
+    from aiohttp.web import middleware as new_style
+
+    door = Door(guard, priority, readiness_path, client_key or _address)
+
+    @new_style
+    async def guarded(request: Request, handler: Handler) -> StreamResponse:
+        gate = door.gate or door.find_gate()
+        path = request.path
+        if path == door.readiness_path:
+            return _response(readiness(ready=gate.ready))
+        refusal = door.refuse(gate, request, path)
+        if refusal is not None:
+            response = _response(refuse(refusal, request.headers.get("Accept")))
+            response.force_close()
+            return response
+        gate.begin()
+        try:
+            return await handler(request)
+        finally:
+            gate.end()
+
+    return guarded
+
+
+def _address(request: Request) -> str | None:
+    """Return what tells clients apart, also behind a proxy, where all have one address.
+
+    Who invents an ``X-Forwarded-For`` gains another draw of luck, and no more.
+    """
+    return request.headers.get("X-Forwarded-For") or request.remote
+
+
+def _response(answer: Answer) -> Response:
+    from aiohttp.web import Response
+
+    return Response(status=answer.status, headers=answer.headers, body=answer.body)

@@ -1,0 +1,231 @@
+"""What is done about pressure: the gate, the reliefs, the log, tick by tick."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from leakguard._core.forecast import Forecast
+from leakguard._core.policy import Action, Policy
+from leakguard._core.pressure import Pressure
+from leakguard._core.samples import Limit, Reading, Sample
+from leakguard._core.trend import judge_history
+from leakguard._runtime.gate import EXPIRES_SECONDS, Gate
+from leakguard._runtime.protection import (
+    LOOKS_ON_THE_WAY,
+    RECHECK_SECONDS,
+    TICK_SECONDS,
+    Protection,
+)
+from leakguard._runtime.relief import Reliefs
+from leakguard._runtime.watcher import State
+from leakguard._runtime.work_counter import WorkCounter
+
+if TYPE_CHECKING:
+    from leakguard._core.trend import Trend
+
+LIMIT_BYTES = 1_000_000
+SOURCE = "cgroup2 /app memory.max"
+TELLS, AT = "memory pressure goes from", "memory is at"
+UP, DOWN = f" at 85 % ({SOURCE})", f" ends at 80 % ({SOURCE})"
+
+
+class Noted(Reliefs):
+    """Reliefs that are only noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.watched = 0
+
+    def ask(self, action: Action) -> None:
+        self.asked.append(action.kind)
+
+    def watch(self) -> None:
+        self.watched += 1
+
+
+class World:
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.now = 100.0
+        self.limit_bytes = LIMIT_BYTES
+        self.investigations = 0
+        self.gate = Gate(WorkCounter(), clock=lambda: self.now)
+        self.reliefs = Noted()
+        self.protection = Protection(
+            policy,
+            self.gate,
+            reliefs=self.reliefs,
+            investigate=self.investigate,
+            clock=lambda: self.now,
+        )
+        self.tick(0.3)
+
+    def investigate(self) -> None:
+        self.investigations += 1
+
+    def state(self, ratio: float | None) -> State:
+        return State(
+            Reading(Limit(self.limit_bytes, SOURCE)),
+            Pressure(ratio, 1, self.limit_bytes, SOURCE),
+            Sample(self.now, rss_bytes=1),
+        )
+
+    def tick(self, *ratios: float | None) -> float:
+        pause = 0.0
+        for ratio in ratios:
+            self.now += 1.0
+            pause = self.protection.ticked(self.state(ratio))
+        return pause
+
+    def judge(self, seconds: float | None) -> None:
+        self.protection.judged(trend(seconds), self.state(0.5))
+
+
+def trend(seconds: float | None) -> Trend:
+    found = Forecast(seconds, None, LIMIT_BYTES, "a test")
+    return replace(judge_history(()), forecast=found)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_while_all_is_well_nothing_happens(world: World) -> None:
+    assert world.tick(*[0.3] * 50) == TICK_SECONDS["ok"]
+    assert world.protection.level == world.gate.level == "ok"
+    counters = world.protection.counters(3)
+    assert counters.transitions == counters.actions == {}
+    assert counters.failed_ticks == 3
+    assert world.reliefs.watched == 51
+
+
+def test_a_level_that_waits_for_a_second_look_gets_it_soon(world: World) -> None:
+    assert world.tick(0.97) == RECHECK_SECONDS
+    assert world.tick(0.97) == TICK_SECONDS["critical"]
+
+
+def test_fast_growth_is_looked_at_often(world: World) -> None:
+    assert world.tick(0.5) == pytest.approx(0.5 / 0.2 / LOOKS_ON_THE_WAY)
+    assert world.tick(0.69, 0.69, 1.0, 1.1) == RECHECK_SECONDS
+
+
+def test_elevated_looks_for_lines_and_sheds_nothing(world: World) -> None:
+    assert world.tick(0.75, 0.75) == TICK_SECONDS["elevated"]
+    assert world.investigations == 1
+    assert world.reliefs.asked == ["callbacks"]
+    assert world.gate.level == "elevated"
+    assert world.gate.ready
+    assert world.gate.admit("sheddable") is None
+
+
+def test_high_relieves_and_sheds_in_proportion(world: World) -> None:
+    world.tick(0.9, 0.9)
+    assert world.reliefs.asked == ["collect", "callbacks", "trim"]
+    assert world.investigations == 0
+    assert world.gate.state.shed_shares == {"sheddable": pytest.approx(0.5)}
+    world.tick(0.93)
+    assert world.gate.state.shed_shares == {"sheddable": pytest.approx(0.8)}
+
+
+def test_critical_closes_and_calm_opens_the_gate(world: World) -> None:
+    world.tick(0.97, 0.97)
+    assert not world.gate.ready
+    assert world.gate.admit("critical") is None
+    world.tick(*[0.2] * 20)
+    assert world.gate.ready
+    assert world.gate.level == "ok"
+    assert world.gate.admit("sheddable") is None
+    counters = world.protection.counters(0)
+    assert counters.transitions == {"critical": 1, "high": 1, "elevated": 1, "ok": 1}
+    assert counters.actions == {"collect": 1, "callbacks": 1, "trim": 1}
+    assert counters.admitted == {"critical/critical": 1, "ok/sheddable": 1}
+    assert [t.level for t in counters.last_transitions] == list(counters.transitions)
+
+
+def test_a_closed_gate_does_not_expire_while_ticks_come(world: World) -> None:
+    world.tick(*[0.97] * (int(EXPIRES_SECONDS) * 3))
+    assert not world.gate.ready
+    assert world.gate.admit("sheddable") is not None
+
+
+def test_each_transition_is_logged_once_with_its_reason(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "leakguard"):
+        world.tick(*[0.9] * 9, *[0.2] * 9)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"{TELLS} ok to high: {AT} 90 % of its limit, and high begins{UP}"),
+        ("INFO", f"{TELLS} high to elevated: {AT} 20 % of its limit, and high{DOWN}"),
+    ]
+
+
+def test_a_dry_run_tells_and_leaves_the_gate_open(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(Policy(dry_run=True))
+    world.tick(*[0.99] * 30)
+    assert world.protection.level == "critical"
+    assert world.gate.ready
+    assert world.gate.admit("sheddable") is None
+    assert world.reliefs.asked == []
+    assert caplog.records[0].getMessage().endswith("; nothing is done: a dry run")
+    assert len(caplog.records) == 1
+
+
+def test_what_was_there_at_the_start_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.protection.reset()
+    world.tick(*[0.97] * 200)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "from the start" in caplog.text
+    assert world.gate.ready
+    assert world.protection.counters(0).actions == {"warn": 1}
+
+
+def test_a_forecast_brings_the_level_and_grows_older(world: World) -> None:
+    world.judge(130.0)
+    world.tick(*[0.6] * 10)
+    assert world.protection.level == "elevated"
+    world.tick(0.6, 0.6)
+    assert world.protection.level == "high"
+    world.judge(None)
+    world.tick(*[0.6] * 20)
+    assert world.protection.level == "ok"
+
+
+def test_a_forecast_for_another_limit_does_not_count(world: World) -> None:
+    world.judge(5.0)
+    world.limit_bytes *= 2
+    world.tick(*[0.6] * 10)
+    assert world.protection.level == "ok"
+
+
+def test_a_look_without_a_time_of_its_own_has_the_clocks(world: World) -> None:
+    nothing = State(Reading(Limit(1, SOURCE)), Pressure(None, None, None, SOURCE))
+    world.protection.judged(trend(5.0), nothing)
+    assert world.protection.ticked(nothing) == TICK_SECONDS["ok"]
+
+
+def test_stopped_it_leaves_the_gate_open(world: World) -> None:
+    world.tick(*[0.97] * 5)
+    world.protection.stop()
+    assert world.gate.ready
+    assert world.gate.level == world.protection.level == "ok"
+    assert world.protection.counters(0).transitions == {"critical": 1}
+
+
+def test_a_child_begins_with_an_open_gate_and_no_counts(world: World) -> None:
+    world.tick(*[0.97] * 5)
+    world.gate.admit("sheddable")
+    world.protection.reset()
+    assert world.gate.ready
+    counters = world.protection.counters(0)
+    assert counters.transitions == counters.shed == {}
+    assert counters.last_transitions == ()
