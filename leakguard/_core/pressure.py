@@ -30,37 +30,55 @@ def pressure_of(
 ) -> Pressure:
     """Return the pressure under the limit that leaves the least headroom.
 
-    ``own`` is a limit that the user set for this process; ``rss_bytes`` stands in
-    where no control group tells what is unreclaimable.
+    ``own`` is a limit that the user set. What the control group uses counts against
+    it, if the group has a limit too, else ``rss_bytes``, which also stands in where no
+    control group tells what is unreclaimable.
     """
-    used = reading.unreclaimable_bytes
-    if used is None:
-        used = rss_bytes
-    candidates = [(own, used)]
-    if isinstance(reading.limit, Limit):
-        candidates.append((reading.limit, used))
-    candidates.append((reading.binding, reading.binding_unreclaimable_bytes))
+    limits = _limits(reading, rss_bytes, own)
+    if reading.binding is not None:
+        limits.append((reading.binding, reading.binding_unreclaimable_bytes))
     known = [
         (limit.limit_bytes - taken, limit, taken)
-        for limit, taken in candidates
-        if limit is not None and taken is not None
+        for limit, taken in limits
+        if taken is not None
     ]
     if not known:
-        return Pressure(None, used, None, _why(reading))
+        return Pressure(None, _used(reading, rss_bytes), None, _why(reading))
     _, limit, taken = min(known, key=lambda one: one[0])
     ratio = taken / max(1, limit.limit_bytes)
     return Pressure(ratio, taken, limit.limit_bytes, limit.source)
 
 
-def lowest_limit(reading: Reading, own: Limit | None = None) -> Limit | None:
-    """Return the lowest limit on this process itself, or ``None`` where there is none.
+def lowest_limit(
+    reading: Reading, *, rss_bytes: int | None = None, own: Limit | None = None
+) -> tuple[Limit | None, int | None]:
+    """Return the lowest limit on this process itself and what is used of it.
 
     It is what a forecast of this process's own growth runs into.
     """
-    limits = [own] if own is not None else []
+    limits = _limits(reading, rss_bytes, own)
+    return min(limits, key=lambda one: one[0].limit_bytes, default=(None, None))
+
+
+def _limits(
+    reading: Reading, rss_bytes: int | None, own: Limit | None
+) -> list[tuple[Limit, int | None]]:
+    """Return the limits on this process and what counts against each."""
+    used, limits = _used(reading, rss_bytes), []
+    if own is not None:
+        # A group without limit may hold anything; the one at the top holds all.
+        alone = rss_bytes is not None and not reading.is_in_container
+        limits.append((own, rss_bytes if alone else used))
     if isinstance(reading.limit, Limit):
-        limits.append(reading.limit)
-    return min(limits, key=lambda limit: limit.limit_bytes, default=None)
+        binds = reading.limit == reading.binding
+        used = reading.binding_unreclaimable_bytes if binds else used
+        limits.append((reading.limit, used))
+    return limits
+
+
+def _used(reading: Reading, rss_bytes: int | None) -> int | None:
+    used = reading.unreclaimable_bytes
+    return rss_bytes if used is None else used
 
 
 def _why(reading: Reading) -> str:

@@ -25,6 +25,11 @@ class Limit:
     limit_bytes: int
     source: str
 
+    @property
+    def is_of_group(self) -> bool:
+        """Whether it bounds a control group, and not a process or the machine."""
+        return self.source.startswith("cgroup")
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -57,6 +62,11 @@ class Reading:
     inexact: bool = False
     stale_seconds: float = 0.0
     failed_reads: int = 0
+
+    @property
+    def is_in_container(self) -> bool:
+        """Whether the group has a limit, so that its usage is this program's."""
+        return isinstance(self.limit, Limit) and self.limit.is_of_group
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,12 +71,16 @@ class Trend:
 
 
 def judge_history(
-    samples: Sequence[Sample], *, limit_bytes: int | None = None
+    samples: Sequence[Sample],
+    *,
+    limit_bytes: int | None = None,
+    used_bytes: int | None = None,
 ) -> Trend:
     """Return the verdict over the samples, oldest first.
 
-    ``limit_bytes`` overrules the limit in the samples. Of several lives the last is
-    judged, or the longest while the last is still short. Cost: below 20 ms.
+    ``limit_bytes``, and ``used_bytes`` of it, overrule what the samples say. Of several
+    lives the last is judged, or the longest while the last is still short. Cost: below
+    20 ms.
     """
     lives = lives_of(samples)
     longest = max(lives, key=len, default=[])
@@ -99,7 +103,7 @@ def judge_history(
         int(max(columns.resident[-8:])) if rule.kind == "cache" else None,
         forecast(
             rate if grows else None,
-            used_bytes=now.used_bytes,
+            used_bytes=now.used_bytes if used_bytes is None else used_bytes,
             limit_bytes=limit_bytes or now.limit_bytes,
         ),
         len(samples),
@@ -107,14 +111,19 @@ def judge_history(
     )
 
 
-def judge_lately(samples: Sequence[Sample], *, limit_bytes: int | None = None) -> Trend:
+def judge_lately(
+    samples: Sequence[Sample],
+    *,
+    limit_bytes: int | None = None,
+    used_bytes: int | None = None,
+) -> Trend:
     """Return the verdict over the samples, or a leak of the last hour's.
 
     In a long history a leak that began lately is too short to be seen. It counts when
     memory is above all that it was before: a busy morning goes where others went.
     Cost: that of two verdicts.
     """
-    whole = judge_history(samples, limit_bytes=limit_bytes)
+    whole = judge_history(samples, limit_bytes=limit_bytes, used_bytes=used_bytes)
     if whole.kind in GROWING or not samples:
         return whole
     begin = samples[-1].t_seconds - RECENT_SECONDS
@@ -124,7 +133,7 @@ def judge_lately(samples: Sequence[Sample], *, limit_bytes: int | None = None) -
     earlier = [sample.rss_bytes or 0 for sample in samples[: -len(recent)]]
     if (samples[-1].rss_bytes or 0) <= max(earlier):
         return whole
-    lately = judge_history(recent, limit_bytes=limit_bytes)
+    lately = judge_history(recent, limit_bytes=limit_bytes, used_bytes=used_bytes)
     return lately if lately.kind == "leak" else whole
 
 

@@ -152,17 +152,19 @@ class Watcher:
         if self._reader is None:
             self._reader = self._make_reader()
         reading, counters = self._reader.read(), self._counters()
-        limit = reading.limit
+        # What others on the machine use is no part of this program's history.
+        group = reading if reading.is_in_container else Reading(reading.limit)
+        limit = group.limit
         work = self._work.read() if self._work is not None else None
         sample = Sample(
             self._clock(),
             rss_bytes=counters.rss_bytes,
             in_use_bytes=counters.heap_bytes,
             python_blocks=counters.python_blocks,
-            cgroup_usage_bytes=reading.usage_bytes,
-            cgroup_inactive_file_bytes=reading.inactive_file_bytes,
+            cgroup_usage_bytes=group.usage_bytes,
+            cgroup_inactive_file_bytes=group.inactive_file_bytes,
             cgroup_limit_bytes=limit.limit_bytes if isinstance(limit, Limit) else None,
-            unreclaimable_bytes=reading.unreclaimable_bytes,
+            unreclaimable_bytes=group.unreclaimable_bytes,
             requests_total=work.finished if work else None,
             in_flight=work.in_flight if work else None,
         )
@@ -185,9 +187,13 @@ class Watcher:
         begun = self._cpu_clock()
         self._judged_at = self._clock()
         self._judge_at = self._judged_at + JUDGE_SECONDS
-        limit = lowest_limit(self.state.reading, self._own)
+        limit, used_bytes = self._limit()
         samples = self.series.samples()
-        trend = judge_lately(samples, limit_bytes=limit.limit_bytes if limit else None)
+        trend = judge_lately(
+            samples,
+            limit_bytes=limit.limit_bytes if limit else None,
+            used_bytes=used_bytes,
+        )
         self._judged_limit = limit
         self.state = replace(self.state, trend=trend)
         self._judged(trend, samples)
@@ -199,7 +205,13 @@ class Watcher:
         now = self._clock()
         if now >= self._judge_at or now < self._judged_at + JUDGE_SECONDS:
             return now >= self._judge_at
-        return lowest_limit(self.state.reading, self._own) != self._judged_limit
+        return self._limit()[0] != self._judged_limit
+
+    def _limit(self) -> tuple[Limit | None, int | None]:
+        """Return the lowest limit on this process and what is used of it."""
+        sample = self.state.sample
+        rss_bytes = sample.rss_bytes if sample is not None else None
+        return lowest_limit(self.state.reading, rss_bytes=rss_bytes, own=self._own)
 
     def _pause_seconds(self) -> float:
         ratio = self.state.pressure.ratio or 0.0

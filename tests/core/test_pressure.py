@@ -8,6 +8,7 @@ from leakguard._core.samples import Limit, Reading
 
 GROUP, PARENT = Limit(1_000, "cgroup2 /app memory.max"), Limit(5_000, "cgroup2 /")
 OWN = Limit(800, "own")
+HOST = Limit(4_000, "host")
 NONE = Reading(Unknown("unsupported: no control groups here"))
 
 
@@ -33,9 +34,24 @@ def test_the_limit_with_the_least_headroom_counts() -> None:
 
 def test_a_limit_of_ones_own_counts_beside_the_systems() -> None:
     reading = Reading(GROUP, unreclaimable_bytes=400)
-    assert pressure_of(reading, own=OWN) == Pressure(0.5, 400, 800, "own")
+    assert pressure_of(reading, rss_bytes=9, own=OWN) == Pressure(0.5, 400, 800, "own")
     higher = Limit(2_000, "own")
     assert pressure_of(reading, own=higher).source == GROUP.source
+
+
+def test_what_others_on_the_machine_use_counts_against_no_limit_of_ones_own() -> None:
+    reading = Reading(
+        HOST,
+        unreclaimable_bytes=700,
+        binding=HOST,
+        binding_unreclaimable_bytes=1_000,
+    )
+    assert pressure_of(reading, rss_bytes=200, own=OWN) == Pressure(
+        0.25, 200, 800, "own"
+    )
+    assert pressure_of(reading, own=OWN).ratio == 0.875
+    assert lowest_limit(reading, rss_bytes=200, own=OWN) == (OWN, 200)
+    assert lowest_limit(reading, rss_bytes=200) == (HOST, 1_000)
 
 
 def test_without_a_group_resident_memory_stands_in() -> None:
@@ -58,7 +74,8 @@ def test_a_limit_of_zero_divides_nothing_by_zero() -> None:
 
 
 def test_forecasts_run_into_the_lowest_limit() -> None:
-    assert lowest_limit(NONE) is None
-    assert lowest_limit(Reading(GROUP)) == GROUP
-    assert lowest_limit(Reading(GROUP), OWN) == OWN
-    assert lowest_limit(NONE, OWN) == OWN
+    reading = Reading(GROUP, unreclaimable_bytes=7)
+    assert lowest_limit(NONE) == (None, None)
+    assert lowest_limit(reading) == (GROUP, 7)
+    assert lowest_limit(reading, own=OWN) == (OWN, 7)
+    assert lowest_limit(NONE, rss_bytes=5, own=OWN) == (OWN, 5)

@@ -174,9 +174,9 @@ def test_judging_takes_a_thousandth_of_the_time_at_most(
 ) -> None:
     judge = module.judge_lately
 
-    def slow(*args: tuple[Sample, ...], limit_bytes: int | None) -> Trend:
+    def slow(samples: tuple[Sample, ...], **limit: int | None) -> Trend:
         world.cpu += 0.1
-        return judge(*args, limit_bytes=limit_bytes)
+        return judge(samples, **limit)
 
     monkeypatch.setattr(module, "judge_lately", slow)
     world.steps(world.watcher(), 400)
