@@ -1,19 +1,22 @@
 """What a guard costs a busy web application: while all is well, and while it looks.
 
-Flask and Starlette serve as fast as they can, called through WSGI and ASGI as a
-server calls them: so what is measured is theirs and ours. Each variant is a fresh
-process, and the variants of a round take turns many times a second, so that a machine
-that is busy elsewhere is so for all of them. What counts is the processor time of the
-whole process per request, its turns through. The ratio told is the median over the
-rounds.
+Flask under waitress and Starlette under uvicorn answer over loopback, as fast as they
+are asked. Each variant is a fresh process, and the variants of a round take turns many
+times a second, so that a machine that is busy elsewhere is so for all of them. What
+counts is the processor time of the whole process per request, its turns through. The
+ratio told is the median over the rounds.
 
 A round is too short for verdicts, which may take a thousandth of the time by rule.
 """
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import json
+import logging
+import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -21,7 +24,7 @@ import threading
 import time
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
 NAME = "web applications under load"
 BUDGET = "throughput of bare: watched 0.99, averaged over an investigation 0.95"
 
-_APPS = {"Flask": "flask", "Starlette": "starlette"}
+#: What each application needs to be imported.
+_APPS = {"Flask": ("flask", "waitress"), "Starlette": ("starlette", "uvicorn")}
 _PEERS = ("tracemalloc", "memray")
 _BARE, _WATCHED, _LOOKING = "bare", "watched", "while it looks"
 _AT_LEAST = {_WATCHED: 0.99, _LOOKING: 0.95}
@@ -42,14 +46,14 @@ _AT_LEAST = {_WATCHED: 0.99, _LOOKING: 0.95}
 _TURN_SECONDS, _LOOKING_TURN_SECONDS, _WARM_UP_SECONDS = 0.05, 0.45, 0.5
 _TURNS, _LOOKING_TURNS = 80, 60
 _LOOK_SECONDS = _LOOKING_TURNS * (_TURN_SECONDS + _LOOKING_TURN_SECONDS)
-_ROWS = 40
+_ROWS, _LEAST_BYTES = 40, 500
 
 
 def run(quick: bool) -> list[Row]:  # noqa: FBT001 - every benchmark's signature
     """Serve bare, watched, looking, and beside the peers that are installed."""
     rows: list[Row] = []
-    for app, module in _APPS.items():
-        if importlib.util.find_spec(module):
+    for app, modules in _APPS.items():
+        if all(map(importlib.util.find_spec, modules)):
             rows += _rows(app, 3 if quick else 9, 1 if quick else 5)
     return rows
 
@@ -86,8 +90,6 @@ def _round(
 ) -> dict[str, dict[str, float]]:
     """Let fresh processes serve in turn; return what each says of its cost."""
     servers = {variant: Server(app, variant) for variant in variants}
-    for server in servers.values():
-        server.serve(_WARM_UP_SECONDS)
     for _ in range(turns):
         for variant, server in servers.items():
             looks = variant == _LOOKING
@@ -96,92 +98,109 @@ def _round(
 
 
 class Server:
-    """A process that serves for as long as it is told to, again and again."""
+    """A process that serves, and tells its processor time when it is asked."""
 
     def __init__(self, app: str, variant: str) -> None:
         command = [sys.executable, __file__, app, variant]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self._seconds, self._requests = 0.0, 0
+        self._connection = http.client.HTTPConnection("127.0.0.1", int(self._said()))
+        self._ask_for(_WARM_UP_SECONDS)
+        self._told("begin")
 
     def serve(self, seconds: float) -> None:
-        """Let it serve, and wait for that."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(seconds, file=self._process.stdin, flush=True)
-        self._process.stdout.readline()
+        """Ask it for so long, and count what that costs."""
+        before = float(self._told("cost"))
+        self._requests += self._ask_for(seconds)
+        self._seconds += float(self._told("cost")) - before
 
     def end(self) -> dict[str, float]:
-        """End it and return what it has measured."""
-        told, _ = self._process.communicate()
-        return json.loads(told)
+        """End it and return what was measured."""
+        self._connection.close()
+        told = json.loads(self._told("end"))
+        self._process.communicate()
+        return {"µs": self._seconds / self._requests * 1e6, **told}
+
+    def _ask_for(self, seconds: float) -> int:
+        requests, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._connection.request("GET", "/")
+            size = len(self._connection.getresponse().read())
+            if size < _LEAST_BYTES:
+                raise SystemExit(f"the application answered with {size} bytes")
+            requests += 1
+        return requests
+
+    def _told(self, what: str) -> str:
+        assert self._process.stdin is not None
+        print(what, file=self._process.stdin, flush=True)
+        return self._said()
+
+    def _said(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
 
 
 def _serve(app: str, variant: str) -> None:
-    """Be the server: a line in is for how long to serve, a line out that it is done."""
-    serve, begin, cost = _prepared(app, variant)
-    _serve_for(float(input()), serve)  # warms up
-    print(flush=True)
-    begin()
-    seconds, requests = 0.0, 0
+    """Be the server: a line in asks for something, a line out answers."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    run = {"Flask": _flask, "Starlette": _starlette}[app]
+    watches = variant in _AT_LEAST
+    threading.Thread(target=run, args=(listener, watches), daemon=True).start()
+    print(listener.getsockname()[1], flush=True)
+    begin, end = _VARIANTS[variant]()
+    answers = {"cost": time.process_time, "begin": begin, "end": end}
     for line in sys.stdin:
-        started = time.process_time()
-        requests += _serve_for(float(line), serve)
-        seconds += time.process_time() - started
-        print(flush=True)
-    print(json.dumps({"µs": seconds / requests * 1e6, **cost()}))
+        print(json.dumps(answers[line.strip()]()), flush=True)
+    os._exit(0)  # a server's thread has no end of its own
 
 
-def _prepared(
-    app: str, variant: str
-) -> tuple[Callable[[], None], Callable[[], object], Callable[[], dict[str, float]]]:
-    """Return what serves a request, what begins the variant, and what it tells."""
-    serve = {"Flask": _flask, "Starlette": _starlette}[app]()
-    if variant == "memray":
-        import memray
-
-        nowhere = memray.FileDestination("/dev/null", overwrite=True)
-        return serve, memray.Tracker(destination=nowhere).__enter__, dict
-    if variant in (_BARE, "tracemalloc"):
-        return serve, tracemalloc.start if variant != _BARE else dict, dict
-    return _watched(serve, looks=variant == _LOOKING)
+def _peer() -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
+    return dict, dict
 
 
-def _watched(
-    serve: Callable[[], None], *, looks: bool
-) -> tuple[Callable[[], None], Callable[[], object], Callable[[], dict[str, float]]]:
+def _tracemalloc() -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
+    return tracemalloc.start, dict
+
+
+def _memray() -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
+    import memray
+
+    nowhere = memray.FileDestination("/dev/null", overwrite=True)
+    tracker = memray.Tracker(destination=nowhere)
+    return lambda: bool(tracker.__enter__()), dict
+
+
+def _looking() -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
     import leakguard
-    from leakguard._runtime.monitor import process
 
-    guard, work = leakguard.watch(), process().work
-
-    def counted() -> None:
-        work.begin()
-        serve()
-        work.end()
-
+    guard = leakguard.watch()
     look = threading.Thread(target=guard.investigate, args=(_LOOK_SECONDS,))
 
     def cost() -> dict[str, float]:
         look.join()
         return {"overhead": guard.report().cost.overhead_ratio or 0.0}
 
-    return (counted, look.start, cost) if looks else (counted, dict, dict)
+    return look.start, cost
 
 
-def _serve_for(seconds: float, serve: Callable[[], None]) -> int:
-    requests, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        serve()
-        requests += 1
-    return requests
+#: What begins a variant, and what it tells in the end.
+_VARIANTS = {
+    _BARE: _peer,
+    _WATCHED: _peer,
+    _LOOKING: _looking,
+    "tracemalloc": _tracemalloc,
+    "memray": _memray,
+}
 
 
-def _flask() -> Callable[[], None]:
-    """Return what asks a Flask application for a page from a template."""
+def _flask(listener: socket.socket, watches: bool) -> None:  # noqa: FBT001
+    """Serve a Flask application that fills a template."""
     from flask import Flask, render_template
     from jinja2 import DictLoader
-    from werkzeug.test import EnvironBuilder
+    from waitress.server import create_server
 
     app = Flask(__name__)
     page = "<ul>{% for row in rows %}<li>{{ row.name }}: {{ row.n }}</li>{% endfor %}"
@@ -191,21 +210,17 @@ def _flask() -> Callable[[], None]:
     def home() -> str:
         return render_template("page", rows=_table())
 
-    environ = EnvironBuilder("/").get_environ()
+    if watches:
+        from leakguard.wsgi import Middleware
 
-    def serve() -> None:
-        answer = app.wsgi_app(dict(environ), lambda *_: lambda _: None)
-        size = sum(map(len, answer))
-        answer.close()  # type: ignore[attr-defined]
-        _check(size)
-
-    return serve
+        app.wsgi_app = Middleware(app.wsgi_app)  # type: ignore[method-assign]
+    logging.getLogger("waitress").setLevel(logging.ERROR)
+    create_server(app, sockets=[listener]).run()
 
 
-def _starlette() -> Callable[[], None]:
-    """Return what asks a Starlette application for rows as JSON."""
-    import asyncio
-
+def _starlette(listener: socket.socket, watches: bool) -> None:  # noqa: FBT001
+    """Serve a Starlette application that answers with rows as JSON."""
+    import uvicorn
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse
     from starlette.routing import Route
@@ -214,41 +229,16 @@ def _starlette() -> Callable[[], None]:
         return JSONResponse(_table())
 
     app = Starlette(routes=[Route("/", home)])
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": "/",
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"host", b"localhost")],
-    }
-    loop = asyncio.new_event_loop()
+    if watches:
+        from leakguard.asgi import Middleware
 
-    async def receive() -> Any:  # noqa: ANN401 - ASGI's signature
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    def serve() -> None:
-        sizes = []
-
-        async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's signature
-            sizes.append(len(message.get("body", b"")))
-
-        loop.run_until_complete(app(dict(scope), receive, send))
-        _check(sum(sizes))
-
-    return serve
+        app.add_middleware(Middleware)
+    config = uvicorn.Config(app, log_level="error", access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _table() -> list[dict[str, object]]:
     return [{"name": f"product {n}", "n": n} for n in range(_ROWS)]
-
-
-def _check(size: int) -> None:
-    if size < 500:
-        raise SystemExit(f"the application answered with {size} bytes")
 
 
 if __name__ == "__main__":

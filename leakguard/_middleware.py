@@ -78,7 +78,7 @@ class Door(Generic[_R]):
     def refuse(self, gate: Gate, request: _R, path: str) -> Refusal | None:
         """Return why the request has to stay outside, or ``None``. Never raises.
 
-        Who the client is matters, and is asked, under pressure only.
+        For a gate that is not open: else nothing of the request matters.
         """
         priority = self._by_path(path)
         if self._priority is not None and priority == DEFAULT:
@@ -87,8 +87,6 @@ class Door(Generic[_R]):
                 priority = said
             elif said is not None:
                 self._fail("returned no priority")
-        if gate.level == "ok":
-            return gate.admit(priority)
         return gate.admit(priority, self._ask(self._client_key, request))
 
     def _ask(self, ask: Callable[[_R], _T], request: _R) -> _T | None:

@@ -52,7 +52,7 @@ def middleware(
         path = request.path
         if path == door.readiness_path:
             return _response(readiness(ready=gate.ready))
-        refusal = door.refuse(gate, request, path)
+        refusal = None if gate.is_open else door.refuse(gate, request, path)
         if refusal is not None:
             response = _response(refuse(refusal, request.headers.get("Accept")))
             response.force_close()

@@ -81,7 +81,7 @@ class Middleware:
             path = path[len(root) :]
         if path == door.readiness_path and kind == "http":
             return await _respond(readiness(ready=gate.ready), scope, send)
-        refusal = door.refuse(gate, scope, path)
+        refusal = None if gate.is_open else door.refuse(gate, scope, path)
         if refusal is not None:
             answer = refuse(refusal, _header(scope, b"accept"))
             if kind == "http":

@@ -73,7 +73,7 @@ class Middleware:
             path = path.encode("latin-1", "replace").decode("utf-8", "replace")
         if path == door.readiness_path:
             return _send(readiness(ready=gate.ready), environ, start_response)
-        refusal = door.refuse(gate, environ, path)
+        refusal = None if gate.is_open else door.refuse(gate, environ, path)
         if refusal is not None:
             answer = refuse(refusal, environ.get("HTTP_ACCEPT"))
             return _send(answer, environ, start_response)

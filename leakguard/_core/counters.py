@@ -32,9 +32,10 @@ class Counters:
 
     ``transitions`` are counted by the level entered, ``actions`` asked for by kind,
     ``admitted`` and ``shed`` by level and priority (``"critical/normal"``); what never
-    happened is missing. ``failed_ticks`` are looks at the memory that failed. The last
-    transitions and reliefs come oldest first; ``disabled`` names the reliefs that
-    failed or hung too often and are not run any more.
+    happened is missing, and so are requests that came while none was refused.
+    ``failed_ticks`` are looks at the memory that failed. The last transitions and
+    reliefs come oldest first; ``disabled`` names the reliefs that failed or hung too
+    often and are not run any more.
     """
 
     transitions: Mapping[str, int] = field(default_factory=dict)

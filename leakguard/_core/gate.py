@@ -24,6 +24,9 @@ PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 #: Whether trying again later can help here: not when the memory that is short leaks.
 Durability = Literal["transient", "permanent"]
 
+#: At the limit itself so many times fewer of the refused are admitted.
+FEWER_AT_THE_LIMIT: Final = 10
+
 _PRIME, _BITS64 = 2**61 - 1, 2**64 - 1
 #: A share's digits from here on spread the waits of clients with similar luck.
 _LATER_DIGITS: Final = 7919
@@ -104,8 +107,15 @@ def gate_state(policy: Policy, state: PolicyState) -> GateState:
         f"memory is at {format_ratio(state.ratio)} of its limit",
         policy.retry_after_seconds.get(state.level, (0, 0)),
         "permanent" if leaks else "transient",
-        policy.admit_one_in,
+        _admit_one_in(policy, state),
     )
+
+
+def _admit_one_in(policy: Policy, state: PolicyState) -> int:
+    """Return of how many one comes in nevertheless: ever fewer towards the limit."""
+    critical = threshold_of(policy, "critical", state.floor_ratio)
+    near = _scaled(state.ratio or 0.0, critical.enter_ratio, 1.0)
+    return round(policy.admit_one_in * (1 + near * (FEWER_AT_THE_LIMIT - 1)))
 
 
 def _sheddable_share(policy: Policy, state: PolicyState) -> float:

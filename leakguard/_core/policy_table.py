@@ -84,8 +84,8 @@ class Policy:
     ``retry_after_seconds`` the range that refused clients are asked to wait. A level
     is left after ``dwell_seconds`` below it. Below ``forecast_from_ratio`` a forecast
     brings no more than *elevated*. One in ``admit_one_in`` normal units that would be
-    refused is admitted; 0 is none. With ``dry_run`` levels are told, and nothing is
-    done.
+    refused is admitted, and up to ten times fewer near the limit; 0 is none. With
+    ``dry_run`` levels are told, and nothing is done.
 
     Raises:
         LeakguardError: a value makes no sense; one sentence says which.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakguard._core.gate import PRIORITIES, GateState, Priority, decide, luck_of
@@ -41,12 +42,13 @@ class _Published(NamedTuple):
 class Gate:
     """Lets units of work in, or not, and counts them. Any thread may ask.
 
-    ``begin()`` and ``end()`` go around each unit that came in.
+    ``begin()`` and ``end()`` go around each unit that came in. While it ``is_open``
+    whoever comes is let in.
     """
 
     __slots__ = (
         *("_admitted", "_chance", "_clock", "_day_clock", "_forced", "_open"),
-        *("_published", "_shed", "begin", "end"),
+        *("_published", "_shed", "begin", "end", "is_open"),
     )
 
     def __init__(
@@ -71,11 +73,12 @@ class Gate:
         """Let ``state`` hold from now on; say so again and again while it is closed."""
         now = _Published(
             state,
-            self._clock() + EXPIRES_SECONDS,
+            inf if state == GateState() else self._clock() + EXPIRES_SECONDS,
             {p: step.__next__ for p, step in self._admitted[state.level].items()},
             {p: step.__next__ for p, step in self._shed[state.level].items()},
         )
         self._published = now
+        self.is_open = not state.shed_shares
         self._open = {} if state.shed_shares else now.admitted
 
     def admit(
@@ -97,7 +100,7 @@ class Gate:
     def state(self) -> GateState:
         """What holds now. Cost: below 1 µs."""
         now = self._published
-        if now.expires_at <= self._clock() and now.state != GateState():
+        if now.expires_at <= self._clock():
             self.publish(GateState())
         return self._published.state
 

@@ -73,6 +73,7 @@ class Investigation:
         work: WorkCounter,
         budget: float = 0.05,
         found: Callable[[], None] = lambda: None,
+        has_room: Callable[[], bool] = lambda: True,
         window_seconds: tuple[float, ...] = WINDOW_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.process_time,
@@ -80,11 +81,12 @@ class Investigation:
         """Remember the options; nothing runs yet.
 
         ``budget`` is the share of its speed that the program may lose while it lasts;
-        ``found`` is called in the thread after each cycle of windows.
+        ``found`` is called in the thread after each cycle of windows; while
+        ``has_room()`` is false none is opened, for evidence takes memory, too.
         """
         self._work = work
         self._budget = budget
-        self._tell_found = found
+        self._tell_found, self._has_room = found, has_room
         self._lengths = window_seconds
         self._clock, self._cpu_clock = clock, cpu_clock
         self.reset()
@@ -214,7 +216,8 @@ class Investigation:
         """Wait until so much may be lost; false when the investigation is over."""
         while self._goes_on(thread):
             elapsed = self._clock() - self._begun.seconds
-            if self._lost_seconds + seconds <= elapsed * self._budget:
+            is_paid = self._lost_seconds + seconds <= elapsed * self._budget
+            if is_paid and self._has_room():
                 return True
             thread.wait(_POLL_SECONDS)
             self._found = replace(self._found, span=self._now().since(self._begun))

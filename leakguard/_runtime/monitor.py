@@ -90,7 +90,10 @@ class Monitor:
             from leakguard._runtime.investigation import Investigation
 
             self.investigation = Investigation(
-                work=work, budget=options.budget, found=self._weigh
+                work=work,
+                budget=options.budget,
+                found=self._weigh,
+                has_room=lambda: self.protection.level != "critical",
             )
         self._work = work
         self._traces = False

@@ -96,7 +96,7 @@ def test_a_policy_may_shed_and_stay_ready() -> None:
         retry_after_seconds={"critical": (3, 3)},
         admit_one_in=5,
     )
-    state = at("critical", 0.99, policy=policy)
+    state = at("critical", 0.95, policy=policy)
     assert state.ready
     assert state.admit_one_in == 5
     refusal = decide(state, "normal", 0.5)
@@ -105,6 +105,11 @@ def test_a_policy_may_shed_and_stay_ready() -> None:
     assert at("elevated", 0.825, policy=policy).shed_shares == {
         "sheddable": pytest.approx(0.5)
     }
+
+
+@pytest.mark.parametrize(("ratio", "one_in"), [(0.95, 20), (0.975, 110), (1.2, 200)])
+def test_ever_fewer_are_admitted_towards_the_limit(ratio: float, one_in: int) -> None:
+    assert at("critical", ratio).admit_one_in == one_in
 
 
 def test_a_refusal_says_why_and_when_to_come_again() -> None:

@@ -49,6 +49,7 @@ class World:
         self.leaks, self.traced, self.stopping = True, False, False
         self.sites: dict[Frame, tuple[int, int]] = {}
         self.lengths: list[float] = []
+        self.opened: list[float] = []
         self.refused: Exception | None = None
         self._owed = 0.0
         self.longest_pause_seconds = 0.0
@@ -77,6 +78,7 @@ class World:
         finally:
             self.traced = False
             self.longest_pause_seconds = self.pause_seconds
+            self.opened.append(opened)
             self.lengths.append(self.now - opened)
 
     def read_traces(self) -> World:
@@ -123,12 +125,16 @@ class Held:
 
 
 def investigation(
-    world: World, budget: float = 0.05, found: Callable[[], None] = lambda: None
+    world: World,
+    budget: float = 0.05,
+    found: Callable[[], None] = lambda: None,
+    has_room: Callable[[], bool] = lambda: True,
 ) -> Investigation:
     return Investigation(
         work=world.work,
         budget=budget,
         found=found,
+        has_room=has_room,
         clock=lambda: world.now,
         cpu_clock=lambda: world.cpu,
     )
@@ -211,6 +217,14 @@ def test_no_budget_no_window(world: World) -> None:
     run(one)
     assert world.lengths == []
     assert module.MOST_SECONDS <= world.now < module.MOST_SECONDS + 1
+
+
+def test_without_room_no_window_is_opened(world: World) -> None:
+    one = investigation(world, has_room=lambda: world.now > 60.0)
+    one.suspect()
+    run(one)
+    assert world.opened
+    assert min(world.opened) > 60.0
 
 
 def test_it_rests_ever_longer_before_the_next(world: World) -> None:

@@ -1,4 +1,4 @@
-"""``leakguard demo``: a leaking web shop is served, visited and diagnosed."""
+"""``leakguard demo``: a leaking web shop is diagnosed, and then lives at its limit."""
 
 from __future__ import annotations
 
@@ -62,7 +62,17 @@ def run(args: argparse.Namespace) -> int:
         notes = sys.stderr if args.json else stdout
         findings = checks.compare(report, source)
         _tell(findings, source, requests, notes)
-    return 0 if all(finding.as_told for finding in findings) else 1
+        survived = _survives(source, notes)
+    return 0 if survived and all(finding.as_told for finding in findings) else 1
+
+
+def _survives(source: Path, stream: TextIO) -> bool:
+    from leakguard.cli.demo import survival
+
+    with ProgressLine(sys.stderr, "running the shop at its memory limit"):
+        survived, lines = survival.survives(source)
+    output.emit("\n".join(lines), stream)
+    return survived
 
 
 def _copy_of_the_shop() -> Path:
@@ -82,7 +92,7 @@ def _diagnosed(source: Path, seconds: float) -> tuple[Report, int]:
     from leakguard import testing
     from leakguard.cli.demo.load import Shop, Visitor
 
-    module = _imported(source)
+    module = imported(source)
     with contextlib.closing(module.pool), Shop(module.app) as shop:
         label = f"visiting the shop on 127.0.0.1:{shop.port}"
         with (
@@ -102,7 +112,8 @@ def _diagnosed(source: Path, seconds: float) -> tuple[Report, int]:
         return report, visitor.requests
 
 
-def _imported(source: Path) -> Any:  # noqa: ANN401 - a module, with names of its own
+def imported(source: Path) -> Any:  # noqa: ANN401 - a module, with names of its own
+    """Import the copy of the shop."""
     spec = importlib.util.spec_from_file_location(_MODULE, source)
     if spec is None or spec.loader is None:
         raise LeakguardError(f"cannot import {source}")
