@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from leakguard._core.policy_table import Policy
     from leakguard._core.records import LeakguardError, Report
     from leakguard.guard import Guard, current, watch
+    from leakguard.lives import Life, previous_life
     from leakguard.reports import load, render
     from leakguard.snapshots import Diff, Snapshot, snapshot
     from leakguard.testing import LeakError, WorkFailed, assert_no_growth, diagnose
@@ -24,6 +25,7 @@ _HOMES = {
     "Guard": "leakguard.guard",
     "LeakError": "leakguard.testing",
     "LeakguardError": "leakguard._core.records",
+    "Life": "leakguard.lives",
     "Policy": "leakguard._core.policy_table",
     "Report": "leakguard._core.records",
     "Snapshot": "leakguard.snapshots",
@@ -32,18 +34,20 @@ _HOMES = {
     "current": "leakguard.guard",
     "diagnose": "leakguard.testing",
     "load": "leakguard.reports",
+    "previous_life": "leakguard.lives",
     "render": "leakguard.reports",
     "snapshot": "leakguard.snapshots",
     "watch": "leakguard.guard",
 }
 #: Faces that are modules of their own, found without a second import statement.
-_MODULES = ("aiohttp", "asgi", "reliefs", "wsgi")
+_MODULES = ("aiohttp", "asgi", "lives", "reliefs", "routes", "wsgi")
 
 __all__ = [
     "Diff",
     "Guard",
     "LeakError",
     "LeakguardError",
+    "Life",
     "Policy",
     "Report",
     "Snapshot",
@@ -53,6 +57,7 @@ __all__ = [
     "current",
     "diagnose",
     "load",
+    "previous_life",
     "render",
     "snapshot",
     "watch",

@@ -14,14 +14,18 @@ from leakguard._core.gate import PRIORITIES
 from leakguard._core.priorities import DEFAULT, by_path
 from leakguard._core.records import LeakguardError
 from leakguard._runtime.monitor import process
+from leakguard._shortage import listen
 from leakguard.guard import watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from leakguard._core.access import Request
     from leakguard._core.gate import Priority, Refusal
+    from leakguard._render.refusal import Answer
     from leakguard._runtime.gate import Gate
     from leakguard.guard import Guard
+    from leakguard.routes import DebugRoutes
 
 _R = TypeVar("_R")
 _T = TypeVar("_T")
@@ -31,8 +35,9 @@ _log = logging.getLogger("leakguard")
 class Door(Generic[_R]):
     """Asks the gate of a guard for each request, which is a ``_R``.
 
-    ``gate`` is ``None`` until the first request; ``failures`` counts what the user's
-    callables raised or returned in vain.
+    ``gate`` is ``None`` until the first request; ``own_paths`` are answered here;
+    ``is_hard`` says that the guard has a hard heap limit; ``failures`` counts what the
+    user's callables raised or returned in vain.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class Door(Generic[_R]):
         priority: Mapping[str, Priority] | Callable[[_R], Priority] | None,
         readiness_path: str | None,
         client_key: Callable[[_R], str | None],
+        debug: DebugRoutes | None = None,
     ) -> None:
         """Check and remember the options; nothing runs.
 
@@ -51,13 +57,22 @@ class Door(Generic[_R]):
         if readiness_path is not None and not readiness_path.startswith("/"):
             message = f"readiness_path begins with a slash, unlike {readiness_path!r}"
             raise LeakguardError(message)
+        if debug is not None and not hasattr(debug, "paths"):
+            kind = type(debug).__name__
+            message = f"debug is a leakguard.routes.DebugRoutes, not a {kind}"
+            raise LeakguardError(message)
         patterns = {} if priority is None or callable(priority) else priority
         self._by_path = by_path(patterns)
         self._priority = priority if callable(priority) else None
         self._client_key = client_key
         self._guard = guard
+        self.guard: Guard | None = None
         self.readiness_path = readiness_path
+        self.debug = debug
+        own = () if debug is None else debug.paths
+        self.own_paths = frozenset([*own, readiness_path])
         self.gate: Gate | None = None
+        self.is_hard = False
         self.failures = 0
 
     def find_gate(self) -> Gate:
@@ -69,11 +84,23 @@ class Door(Generic[_R]):
         try:
             guard = self._guard if self._guard is not None else watch()
             guard.start()
-            self.gate = guard.gate
+            self.is_hard = listen()
+            if self.debug is not None:
+                self.debug.attach()
+            self.guard, self.gate = guard, guard.gate
         except Exception as error:  # noqa: BLE001 - never the program's trouble
             _log.warning("no request will be refused: there is no guard (%s)", error)
             self.gate = process().gate
         return self.gate
+
+    def answer_debug(self, request: Request) -> Answer | None:
+        """Return the debug routes' answer, if it is for them. Never raises.
+
+        It may take long.
+        """
+        if self.debug is None or self.guard is None:
+            return None
+        return self.debug.answer(request, self.guard)
 
     def refuse(self, gate: Gate, request: _R, path: str) -> Refusal | None:
         """Return why the request has to stay outside, or ``None``. Never raises.
@@ -105,3 +132,19 @@ class Door(Generic[_R]):
                 what,
                 DEFAULT,
             )
+
+
+async def ask_debug(door: Door[_R], request: Request) -> Answer | None:
+    """Return the debug routes' answer, from a thread: an event loop goes on.
+
+    Who may not come in costs no thread. Beside an event loop that is not asyncio's
+    there is none to be had, so it is answered at once.
+    """
+    if door.debug is None or not door.debug.admits(request):
+        return None
+    from asyncio import to_thread
+
+    try:
+        return await to_thread(door.answer_debug, request)
+    except RuntimeError:
+        return door.answer_debug(request)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakguard._middleware import Door
+from leakguard._core import access
+from leakguard._middleware import Door, ask_debug
 from leakguard._render.refusal import readiness, refuse
+from leakguard._shortage import out_of_memory, room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from leakguard._core.gate import Priority
     from leakguard._render.refusal import Answer
     from leakguard.guard import Guard
+    from leakguard.routes import DebugRoutes
 
 __all__ = ["middleware"]
 
@@ -30,6 +33,7 @@ def middleware(
     priority: Mapping[str, Priority] | Callable[[Request], Priority] | None = None,
     readiness_path: str | None = None,
     client_key: Callable[[Request], str | None] | None = None,
+    debug: DebugRoutes | None = None,
 ) -> Middleware:
     """Return a middleware: ``web.Application(middlewares=[middleware()])``.
 
@@ -44,14 +48,20 @@ def middleware(
     """
     from aiohttp.web import middleware as new_style
 
-    door = Door(guard, priority, readiness_path, client_key or _address)
+    door = Door(guard, priority, readiness_path, client_key or _address, debug)
 
     @new_style
     async def guarded(request: Request, handler: Handler) -> StreamResponse:
         gate = door.gate or door.find_gate()
         path = request.path
-        if path == door.readiness_path:
-            return _response(readiness(ready=gate.ready))
+        if path in door.own_paths:
+            if path == door.readiness_path:
+                return _response(readiness(ready=gate.ready))
+            found = await ask_debug(door, _asked(request))
+            if found is not None:
+                response = _response(found)
+                response.force_close()
+                return response
         refusal = None if gate.is_open else door.refuse(gate, request, path)
         if refusal is not None:
             response = _response(refuse(refusal, request.headers.get("Accept")))
@@ -60,6 +70,10 @@ def middleware(
         gate.begin()
         try:
             return await handler(request)
+        except MemoryError as error:
+            if not door.is_hard:
+                raise
+            return _fail(error, request)
         finally:
             gate.end()
 
@@ -72,6 +86,27 @@ def _address(request: Request) -> str | None:
     Who invents an ``X-Forwarded-For`` gains another draw of luck, and no more.
     """
     return request.headers.get("X-Forwarded-For") or request.remote
+
+
+def _fail(error: MemoryError, request: Request) -> Response:
+    """Return a 503, unless the response has begun."""
+    if request.writer.output_size:
+        raise error
+    with room():
+        return _response(out_of_memory(error, request.headers.get("Accept")))
+
+
+def _asked(request: Request) -> access.Request:
+    return access.Request(
+        request.method,
+        request.path,
+        request.rel_url.raw_query_string,
+        access.joined(request.headers.items()),
+        request.remote or None,
+        request.scheme,
+        f"{request.version.major}.{request.version.minor}",
+        request.raw_path,
+    )
 
 
 def _response(answer: Answer) -> Response:

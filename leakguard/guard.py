@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Literal, cast
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from leakguard._core.forecast import Forecast
 from leakguard._core.policy_table import LEVELS, Policy
@@ -49,12 +51,18 @@ class Guard:
     directory whose files are the application's even among installed packages.
     ``policy`` says what is done about pressure; ``None`` is ``Policy()``.
 
+    ``flight_record`` is a directory for the last words of this process, which
+    ``leakguard.previous_life`` reads after it was killed; with ``termination_log``
+    some lines go to ``/dev/termination-log`` as well. ``heap_limit`` is a limit on what
+    this process itself holds, ``"400 MiB"``; ``hard`` has the kernel keep it: beyond
+    it the program gets a ``MemoryError``.
+
     Raises:
         LeakguardError: an option makes no sense; one sentence says which.
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every option has a name and a default
         self,
         limit: int | str | None = None,
         budget: float = 0.05,
@@ -62,9 +70,16 @@ class Guard:
         *,
         tracing: Literal["windows", "always"] = "windows",
         app_root: str | None = None,
+        flight_record: str | os.PathLike[str] | None = None,
+        termination_log: bool = False,
+        heap_limit: int | str | None = None,
+        hard: bool = False,
     ) -> None:
         """Remember the options; nothing runs, nothing is read or patched."""
-        self._options = _options(limit, budget, policy, tracing, app_root)
+        self._options = replace(
+            _options(limit, budget, policy, tracing, app_root),
+            **_more_options(flight_record, termination_log, heap_limit, hard),
+        )
         self._monitor: Monitor | None = None
         self._callbacks: list[tuple[Callable[[], object], Level]] = []
         self._jobs: list[Job] = []
@@ -133,7 +148,9 @@ class Guard:
     def counters(self) -> Counters:
         """What was done about pressure so far. Cost: about 50 µs."""
         monitor = self._known()
-        return monitor.protection.counters(monitor.watcher.state.failed_ticks)
+        known = monitor.protection.counters(monitor.watcher.state.failed_ticks)
+        failed = monitor.recorder.failures if monitor.recorder is not None else 0
+        return replace(known, failed_records=failed)
 
     @property
     def gate(self) -> Gate:
@@ -221,13 +238,17 @@ class Guard:
         return self._monitor
 
 
-def watch(
+def watch(  # noqa: PLR0913 - those of Guard
     limit: int | str | None = None,
     budget: float = 0.05,
     policy: Policy | None = None,
     *,
     tracing: Literal["windows", "always"] = "windows",
     app_root: str | None = None,
+    flight_record: str | os.PathLike[str] | None = None,
+    termination_log: bool = False,
+    heap_limit: int | str | None = None,
+    hard: bool = False,
 ) -> Guard:
     """Return this process's started ``Guard``; the first call makes it.
 
@@ -238,13 +259,26 @@ def watch(
         LeakguardError: an option makes no sense; one sentence says which.
 
     """
-    options = _options(limit, budget, policy, tracing, app_root)
+    options = replace(
+        _options(limit, budget, policy, tracing, app_root),
+        **_more_options(flight_record, termination_log, heap_limit, hard),
+    )
     with process().lock:
         running, monitor = current(), process().monitor
         if running is not None and monitor is not None:
             _warn_if_ignored(options, monitor)
             return running
-        made = Guard(limit, budget, policy, tracing=tracing, app_root=app_root)
+        made = Guard(
+            limit,
+            budget,
+            policy,
+            tracing=tracing,
+            app_root=app_root,
+            flight_record=flight_record,
+            termination_log=termination_log,
+            heap_limit=heap_limit,
+            hard=hard,
+        )
         made.start()
         return made
 
@@ -277,6 +311,30 @@ def _options(
         message = f"limit must be above 0, not {limit}"
         raise LeakguardError(message)
     return Options(limit_bytes, budget, tracing == "always", app_root, policy)
+
+
+def _more_options(
+    flight_record: object,
+    termination_log: object,
+    heap_limit: int | str | None,
+    hard: object,
+) -> dict[str, Any]:
+    """Return what is kept of the later options."""
+    if flight_record is not None and not isinstance(flight_record, (str, os.PathLike)):
+        message = f"flight_record is a directory, not a {type(flight_record).__name__}"
+        raise LeakguardError(message)
+    limit_bytes = None if heap_limit is None else parse_bytes(heap_limit)
+    if limit_bytes is not None and limit_bytes <= 0:
+        message = f"heap_limit must be above 0, not {heap_limit}"
+        raise LeakguardError(message)
+    if hard and limit_bytes is None:
+        raise LeakguardError("hard says how a heap_limit is kept, and there is none")
+    return {
+        "flight_record": None if flight_record is None else os.fsdecode(flight_record),
+        "termination_log": bool(termination_log),
+        "heap_limit_bytes": limit_bytes,
+        "hard": bool(hard),
+    }
 
 
 def _warn_if_ignored(options: Options, monitor: Monitor) -> None:

@@ -35,7 +35,9 @@ class Counters:
     happened is missing, and so are requests that came while none was refused.
     ``failed_ticks`` are looks at the memory that failed. The last transitions and
     reliefs come oldest first; ``disabled`` names the reliefs that failed or hung too
-    often and are not run any more.
+    often and are not run any more. ``recycles_asked`` is how often the server was
+    asked to replace this worker, ``last_recycle_reason`` why, or else why not.
+    ``failed_records`` are flight records that could not be written.
     """
 
     transitions: Mapping[str, int] = field(default_factory=dict)
@@ -46,3 +48,6 @@ class Counters:
     last_transitions: tuple[Transition, ...] = ()
     last_reliefs: tuple[Relief, ...] = ()
     disabled: tuple[str, ...] = ()
+    recycles_asked: int = 0
+    last_recycle_reason: str | None = None
+    failed_records: int = 0

@@ -21,7 +21,15 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 #: ``shed`` and ``unready`` last as long as the level; the others are done now and
 #: then; ``warn`` is said once.
 ActionKind = Literal[
-    "investigate", "callbacks", "collect", "trim", "shed", "unready", "warn"
+    "investigate",
+    "callbacks",
+    "collect",
+    "trim",
+    "record",
+    "shed",
+    "unready",
+    "recycle",
+    "warn",
 ]
 LASTING: Final = ("shed", "unready")
 
@@ -46,8 +54,11 @@ THRESHOLDS: Final[Mapping[Level, Threshold]] = {
 ACTIONS: Final[Mapping[Level, tuple[ActionKind, ...]]] = {
     "ok": (),
     "elevated": ("investigate", "callbacks"),
-    "high": ("collect", "callbacks", "trim", "shed"),
-    "critical": ("collect", "callbacks", "trim", "shed", "unready"),
+    "high": ("collect", "callbacks", "trim", "record", "shed"),
+    "critical": (
+        *("collect", "callbacks", "trim", "record", "shed", "unready"),
+        "recycle",
+    ),
 }
 #: What a policy may name.
 KINDS: Final = tuple(dict.fromkeys(kind for row in ACTIONS.values() for kind in row))
@@ -56,6 +67,8 @@ COOL_DOWN_SECONDS: Final[Mapping[ActionKind, float]] = {
     "collect": 5.0,
     "callbacks": 5.0,
     "trim": 15.0,
+    "record": 5.0,
+    "recycle": 3.0,
 }
 RETRY_AFTER_SECONDS: Final[Mapping[Level, tuple[int, int]]] = {
     "high": (2, 8),
@@ -79,13 +92,17 @@ class Policy:
     ``thresholds`` are ratio to enter, ratio to leave, and seconds to the limit (see
     ``Threshold``). ``actions`` of a level are any of ``investigate`` (find the lines
     that grow), ``callbacks`` (those of ``on_pressure``), ``collect`` (cyclic garbage),
-    ``trim`` (give free heap back), ``shed`` (refuse work) and ``unready`` (not ready
-    for new work). ``cool_down_seconds`` is how long an action is not done again,
-    ``retry_after_seconds`` the range that refused clients are asked to wait. A level
-    is left after ``dwell_seconds`` below it. Below ``forecast_from_ratio`` a forecast
-    brings no more than *elevated*. One in ``admit_one_in`` normal units that would be
-    refused is admitted, and up to ten times fewer near the limit; 0 is none. With
-    ``dry_run`` levels are told, and nothing is done.
+    ``trim`` (give free heap back), ``record`` (write the flight record, if the guard
+    has a directory for it), ``shed`` (refuse work), ``unready`` (not ready for new
+    work) and ``recycle`` (have the server replace this worker, once the level has
+    lasted for its cool-down). ``cool_down_seconds`` is how long an action is not done
+    again, ``retry_after_seconds`` the range that refused clients are asked to wait. A
+    level is left after ``dwell_seconds`` below it. Below ``forecast_from_ratio`` a
+    forecast brings no more than *elevated*. One in ``admit_one_in`` normal units that
+    would be refused is admitted, and up to ten times fewer near the limit; 0 is none. A
+    worker is recycled when it has lived for ``least_life_seconds``, or sooner if most
+    of what it uses has come since its start, and no more than ``recycles_per_hour`` of
+    its siblings and itself are. With ``dry_run`` levels are told, and nothing is done.
 
     Raises:
         LeakguardError: a value makes no sense; one sentence says which.
@@ -99,6 +116,8 @@ class Policy:
     dwell_seconds: float = 5.0
     forecast_from_ratio: float = 0.5
     admit_one_in: int = 20
+    least_life_seconds: float = 60.0
+    recycles_per_hour: int = 240
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -158,6 +177,12 @@ _RULES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
         "admit_one_in",
         lambda count: isinstance(count, int) and count >= 0,
         "a whole number from 0",
+    ),
+    ("least_life_seconds", lambda seconds: seconds >= 0, "seconds"),
+    (
+        "recycles_per_hour",
+        lambda count: isinstance(count, int) and count > 0,
+        "a whole number from 1",
     ),
 )
 

@@ -49,6 +49,11 @@ def pressure_of(
     return Pressure(ratio, taken, limit.limit_bytes, limit.source)
 
 
+def worse(one: Pressure, other: Pressure) -> Pressure:
+    """Return the one with the higher ratio; the first where that is not known."""
+    return other if (other.ratio or 0.0) > (one.ratio or 0.0) else one
+
+
 def lowest_limit(
     reading: Reading, *, rss_bytes: int | None = None, own: Limit | None = None
 ) -> tuple[Limit | None, int | None]:

@@ -27,7 +27,7 @@ class MemoryReader:
     """Reads limits and usage, again and again, for one thread.
 
     It keeps some ten descriptors open and is safe to use on after a fork. ``clock``
-    gives monotonic seconds.
+    gives monotonic seconds, ``ignores`` the rlimits that are leakguard's own.
     """
 
     def __init__(
@@ -36,7 +36,9 @@ class MemoryReader:
         *,
         clock: Callable[[], float] = time.monotonic,
         page_size: int = mmap.PAGESIZE,
+        ignores: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        self._ignores = ignores
         self._files = KeptFiles(root)
         self._cgroup = CgroupReader(self._files, page_size, clock)
         self._page_size = page_size
@@ -46,7 +48,7 @@ class MemoryReader:
         groups = self._cgroup.read()  # first: it closes what came through a fork
         try:
             host = _host(self._files)
-            rlimits = _rlimits(self._files, self._page_size)
+            rlimits = _rlimits(self._files, self._page_size, self._ignores())
         except OSError:  # no descriptor is left
             host, rlimits = Host(), []
         return judge_limits(groups, host, rlimits)
@@ -82,7 +84,9 @@ def _host_of_psutil() -> Host:
         return Host()
 
 
-def _rlimits(files: KeptFiles, page_size: int) -> list[Level]:
+def _rlimits(
+    files: KeptFiles, page_size: int, ignored: tuple[str, ...] = ()
+) -> list[Level]:
     try:
         import resource
     except ImportError:  # Windows
@@ -94,7 +98,7 @@ def _rlimits(files: KeptFiles, page_size: int) -> list[Level]:
         limit = (
             resource.RLIM_INFINITY if which is None else resource.getrlimit(which)[0]
         )
-        if limit != resource.RLIM_INFINITY:
+        if limit != resource.RLIM_INFINITY and name not in ignored:
             pages = parse_count("".join(files.text(_STATM).split()[field : field + 1]))
             used = None if pages is None else pages * page_size
             levels.append(Level(limit, f"rlimit {name.lower()}", used))

@@ -1,75 +1,18 @@
 """A report as the JSON document ``leakguard.report/1``, in both directions.
 
-Rules of this file: the records are the schema. Their fields, in their order, are
-the keys; their types say what is valid. Unknown keys are ignored, so that a later
-leakguard may add some; a missing optional value is ``None``; anything else that
-does not fit is a ``LeakguardError`` that says where. NaN and infinity, which JSON
-does not have, are never written.
+Rules of this file: ``leakguard._core.coding`` says how records become JSON and what
+is valid; the report inside a flight record is read as well.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
-from types import NoneType
-from typing import (
-    TYPE_CHECKING,
-    Literal,
-    NamedTuple,
-    TypeVar,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
 
-from leakguard._core.records import Acquittal, LeakguardError, Report
+from leakguard._core import flight
+from leakguard._core.coding import SCHEMA, SHOWN_CHARACTERS, decode_record, encode
+from leakguard._core.records import LeakguardError, Report
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from _typeshed import DataclassInstance
-
-_R = TypeVar("_R", bound="DataclassInstance")
-
-SCHEMA = "leakguard.report/1"
-
-#: Keys that are not named as the field they come from.
-_KEYS: dict[tuple[type, str], str] = {(Acquittal, "owner_path"): "owner"}
-#: Beyond this a whole number is no count, line or size of this world.
-_LARGEST = 2**63
-_SHOWN_CHARACTERS = 40
-
-
-class _Key(NamedTuple):
-    """One key of an object: the field it fills, its type, and its default."""
-
-    name: str
-    field: str
-    hint: object
-    default: object
-
-
-@cache
-def _keys(record: type[DataclassInstance]) -> tuple[_Key, ...]:
-    hints = get_type_hints(record)
-    return tuple(
-        _Key(
-            _KEYS.get((record, field.name), field.name),
-            field.name,
-            hints[field.name],
-            _default(field.default, hints[field.name]),
-        )
-        for field in fields(record)
-    )
-
-
-def _default(declared: object, hint: object) -> object:
-    if declared is MISSING and NoneType in get_args(hint):
-        return None
-    return declared
+__all__ = ["SCHEMA", "decode", "dumps", "encode", "loads"]
 
 
 def dumps(report: Report) -> str:
@@ -99,31 +42,6 @@ def loads(text: str | bytes) -> Report:
     return decode(document)
 
 
-def encode(report: Report) -> dict[str, object]:
-    """Return the document as dicts, lists, texts, numbers and ``None``.
-
-    A number that is not finite is ``None``, or zero where a number must stand.
-    """
-    return {"schema": SCHEMA, **_encode_record(report)}
-
-
-def _encode_record(record: DataclassInstance) -> dict[str, object]:
-    return {
-        key.name: _encode(getattr(record, key.field), key.hint)
-        for key in _keys(type(record))
-    }
-
-
-def _encode(value: object, hint: object) -> object:
-    if isinstance(value, tuple):
-        return [_encode(item, get_args(hint)[0]) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return 0.0 if hint is float else None
-    if is_dataclass(value) and not isinstance(value, type):
-        return _encode_record(value)
-    return value
-
-
 def decode(document: object) -> Report:
     """Return the report that a parsed document describes.
 
@@ -132,95 +50,13 @@ def decode(document: object) -> Report:
 
     """
     schema = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(document, dict) and schema == flight.SCHEMA:
+        return decode(document.get("report"))
     if schema is None:
         raise LeakguardError(f"this is not a report: it has no schema {SCHEMA!r}")
     if schema != SCHEMA:
-        shown = ascii(schema)[:_SHOWN_CHARACTERS]
+        shown = ascii(schema)[:SHOWN_CHARACTERS]
         raise LeakguardError(
             f"schema: this leakguard reads {SCHEMA!r} and the report is {shown}"
         )
-    return _decode_record(Report, document, "")
-
-
-def _decode_record(record: type[_R], value: object, path: str) -> _R:
-    if not isinstance(value, dict):
-        raise _mismatch(path, "an object", value)
-    values = {}
-    for key in _keys(record):
-        inner = f"{path}.{key.name}".lstrip(".")
-        if key.name in value:
-            values[key.field] = _decode(key.hint, value[key.name], inner)
-        elif key.default is MISSING:
-            raise LeakguardError(f"{inner}: missing from the report")
-        else:
-            values[key.field] = key.default
-    return cast("Callable[..., _R]", record)(**values)
-
-
-def _decode(hint: object, value: object, path: str) -> object:
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _decode_record(hint, value, path)
-    if isinstance(hint, type) and hint in _SCALARS:
-        return _decode_scalar(hint, value, path)
-    first, *_ = choices = get_args(hint)
-    if get_origin(hint) is Literal:
-        return _decode_choice(choices, value, path)
-    if get_origin(hint) is tuple:
-        return _decode_list(first, value, path)
-    return None if value is None else _decode(first, value, path)
-
-
-def _decode_list(hint: object, value: object, path: str) -> tuple[object, ...]:
-    if not isinstance(value, list):
-        raise _mismatch(path, "a list", value)
-    return tuple(
-        _decode(hint, item, f"{path}[{index}]") for index, item in enumerate(value)
-    )
-
-
-def _decode_choice(choices: tuple[object, ...], value: object, path: str) -> object:
-    if value in choices:
-        return value
-    known = ", ".join(map(str, choices))
-    shown = ascii(value)[:_SHOWN_CHARACTERS]
-    raise LeakguardError(f"{path}: expected one of {known}, found {shown}")
-
-
-def _decode_scalar(hint: type, value: object, path: str) -> object:
-    is_valid, expected = _SCALARS[hint]
-    if not is_valid(value):
-        raise _mismatch(path, expected, value)
-    return float(cast("float", value)) if hint is float else value
-
-
-def _is_whole(value: object) -> bool:
-    return type(value) is int and -_LARGEST <= value < _LARGEST
-
-
-def _is_number(value: object) -> bool:
-    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-#: Type of a field -> what its value must be, and how to say so.
-_SCALARS: dict[type, tuple[Callable[[object], bool], str]] = {
-    str: (lambda value: isinstance(value, str), "text"),
-    bool: (lambda value: isinstance(value, bool), "true or false"),
-    int: (_is_whole, "a whole number of at most 64 bits"),
-    float: (_is_number, "a finite number"),
-}
-
-_FOUND = {
-    NoneType: "null",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number with a fraction",
-    str: "text",
-    list: "a list",
-    dict: "an object",
-}
-
-
-def _mismatch(path: str, expected: str, value: object) -> LeakguardError:
-    kind = type(value)
-    found = _FOUND.get(kind, kind.__name__)
-    return LeakguardError(f"{path}: expected {expected}, found {found}")
+    return decode_record(Report, document)

@@ -43,7 +43,7 @@ class Gate:
     """Lets units of work in, or not, and counts them. Any thread may ask.
 
     ``begin()`` and ``end()`` go around each unit that came in. While it ``is_open``
-    whoever comes is let in.
+    whoever comes is let in, and may stay.
     """
 
     __slots__ = (
@@ -78,7 +78,7 @@ class Gate:
             {p: step.__next__ for p, step in self._shed[state.level].items()},
         )
         self._published = now
-        self.is_open = not state.shed_shares
+        self.is_open = state.ready and not state.shed_shares
         self._open = {} if state.shed_shares else now.admitted
 
     def admit(

@@ -30,17 +30,23 @@ from leakguard._readers.ledger import read_ledger
 from leakguard._readers.source import SourceMap
 from leakguard._readers.threads import native
 from leakguard._runtime.gate import Gate
+from leakguard._runtime.heap_limit import HeapLimit
 from leakguard._runtime.protection import Protection
+from leakguard._runtime.relief import STOP_PATIENCE_SECONDS
 from leakguard._runtime.reporting import build_report, memory_of
 from leakguard._runtime.watcher import Watcher
 from leakguard._runtime.work_counter import WorkCounter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from leakguard._core.policy_table import Policy
     from leakguard._core.records import Report
     from leakguard._core.samples import Sample
     from leakguard._core.trend import Trend
+    from leakguard._runtime.flight import Recorder
     from leakguard._runtime.investigation import Investigation
+    from leakguard._runtime.watcher import State
 
 _HOME = "_leakguard_process"
 #: At the interpreter's end a thread that is just looking gets this long to put back.
@@ -58,6 +64,10 @@ class Options:
     trace_always: bool = False
     app_root: str | None = None
     policy: Policy | None = None
+    flight_record: str | None = None
+    termination_log: bool = False
+    heap_limit_bytes: int | None = None
+    hard: bool = False
 
 
 class Monitor:
@@ -74,17 +84,28 @@ class Monitor:
         """Prepare the parts; nothing runs yet. Without ``gate`` it has its own."""
         self.options = options
         self.users: list[object] = []
+        #: Called after each tick, in the watcher's thread; not in a forked child.
+        self.listeners: list[Callable[[Monitor], object]] = []
         self.protection = Protection(
             options.policy,
             gate if gate is not None else Gate(work),
             investigate=self._suspect,
+            record=self._record,
         )
+        self.heap = HeapLimit(options.heap_limit_bytes, hard=options.hard)
         self.watcher = Watcher(
             limit_bytes=options.limit_bytes,
+            heap=self.heap.look if options.heap_limit_bytes is not None else None,
+            own_rlimits=self.heap.rlimits,
             work=work,
             judged=self._judged,
-            ticked=self.protection.ticked,
+            ticked=self._ticked,
         )
+        self.recorder: Recorder | None = None
+        if options.flight_record is not None or options.termination_log:
+            from leakguard._runtime.flight import recorder_of
+
+            self.recorder = recorder_of(self)
         self.investigation: Investigation | None = None
         if is_main_interpreter():
             from leakguard._runtime.investigation import Investigation
@@ -114,11 +135,17 @@ class Monitor:
             self._trace()
         self._started_at = time.monotonic()
         self.watcher.start()
+        if self.recorder is not None:
+            self.recorder.start()
+        self.heap.start()  # last: near a hard limit no thread can be started
 
     def stop(self) -> None:
         """Watch no more and put everything back."""
         self.watcher.stop()
+        self.heap.stop()
         self.protection.stop()
+        if self.recorder is not None:
+            self.recorder.stop(STOP_PATIENCE_SECONDS)
         if self.investigation is not None:
             self.investigation.stop()
         if self._traces:
@@ -153,18 +180,26 @@ class Monitor:
     def after_fork(self) -> None:
         """In the child: forget what was the parent's, and watch again."""
         self._reset()
+        self.listeners.clear()
         self._work.abandon()
         self.protection.reset()
+        self.heap.reset()
+        if self.recorder is not None:
+            self.recorder.reset()
         if self.investigation is None:
             return
         self.watcher.reset("the first look after the fork is still to come")
         self.investigation.reset()
         if self.users:
             self.watcher.run()
+            if self.recorder is not None:
+                self.recorder.run()
 
     def at_exit(self) -> None:
         """Let the threads end by themselves, so that the interpreter ends quietly."""
         self.watcher.stop(EXIT_PATIENCE_SECONDS)
+        if self.recorder is not None:
+            self.recorder.stop(EXIT_PATIENCE_SECONDS)
         self.protection.stop(EXIT_PATIENCE_SECONDS)
         if self.investigation is not None:
             self.investigation.stop(EXIT_PATIENCE_SECONDS)
@@ -186,11 +221,26 @@ class Monitor:
             seconds=time.monotonic() - self._started_at,
         )
 
+    def _ticked(self, seen: State) -> float:
+        with self.heap.raised():  # a relief's thread may have to be started
+            soon = self.protection.ticked(seen)
+        for listener in tuple(self.listeners):
+            with contextlib.suppress(Exception):
+                listener(self)
+        return soon
+
+    def _record(self) -> None:
+        if self.recorder is not None:
+            self.recorder.ask()
+
     def _judged(self, trend: Trend, samples: tuple[Sample, ...]) -> None:
         self.protection.judged(trend, self.watcher.state)
         if is_suspicious(trend):
             self._suspect()
+        before = self.verdict.kind
         self.verdict = explain(self._weighed, trend, samples).verdict
+        if self.verdict.kind != before:
+            self._record()
 
     def _suspect(self) -> None:
         if self.investigation is not None:

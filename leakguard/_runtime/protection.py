@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from leakguard._core.counters import Counters
@@ -22,6 +23,7 @@ from leakguard._core.policy import (
     step,
 )
 from leakguard._core.policy_table import Level, rank
+from leakguard._runtime.recycling import Recycler
 from leakguard._runtime.relief import STOP_PATIENCE_SECONDS, Reliefs
 
 if TYPE_CHECKING:
@@ -58,20 +60,26 @@ class _Estimate(NamedTuple):
 class Protection:
     """What the process does about its pressure. One per monitor."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every part of the outside is a parameter
         self,
         policy: Policy | None,
         gate: Gate,
         *,
         reliefs: Reliefs | None = None,
+        recycler: Recycler | None = None,
         investigate: Callable[[], None] = lambda: None,
+        record: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Remember the parts; nothing is done yet. ``investigate`` looks for lines."""
+        """Remember the parts; nothing is done yet.
+
+        ``investigate`` looks for lines, ``record`` has a flight record written.
+        """
         self._policy = policy if policy is not None else Policy()
         self._gate, self._clock = gate, clock
         self.reliefs = reliefs if reliefs is not None else Reliefs()
-        self._investigate = investigate
+        self.recycler = recycler if recycler is not None else Recycler(self._policy)
+        self._investigate, self._record = investigate, record
         self._forget()
 
     def reset(self) -> None:
@@ -79,6 +87,7 @@ class Protection:
         self._forget()
         self._gate.reset()
         self.reliefs.reset()
+        self.recycler.reset()
 
     def _forget(self) -> None:
         self._state = PolicyState()
@@ -109,12 +118,13 @@ class Protection:
         look = Observation(at, seen.pressure.ratio, self._left(at, seen))
         before = self._state
         self._state, happened = step(self._policy, before, look)
+        self.recycler.ticked(seen)
         self._publish()
         for event in happened:
             if isinstance(event, Transition):
                 self._tell(event, seen.pressure.source)
             else:
-                self._act(event)
+                self._act(event, seen)
         self.reliefs.watch()
         if self._state.is_unconfirmed:
             return RECHECK_SECONDS
@@ -133,6 +143,7 @@ class Protection:
             tuple(self._last),
             self.reliefs.history(),
             self.reliefs.disabled(),
+            *self.recycler.account,
         )
 
     def stop(self, patience_seconds: float = STOP_PATIENCE_SECONDS) -> None:
@@ -149,12 +160,15 @@ class Protection:
         return max(0.0, known.seconds - max(0.0, at_seconds - known.at_seconds))
 
     def _publish(self) -> None:
-        if (self._state.level, self._gate.level) != ("ok", "ok"):
-            self._gate.publish(gate_state(self._policy, self._state))
+        leaves = self.recycler.is_asked
+        if leaves or (self._state.level, self._gate.level) != ("ok", "ok"):
+            state = gate_state(self._policy, self._state)
+            self._gate.publish(replace(state, ready=state.ready and not leaves))
 
     def _tell(self, change: Transition, source: str) -> None:
         self._transitions[change.level] += 1
         self._last.append(change)
+        self._record()
         worse = rank(change.level) > rank(change.before)
         _log.log(
             logging.WARNING if worse else logging.INFO,
@@ -166,11 +180,15 @@ class Protection:
             "; nothing is done: a dry run" if self._policy.dry_run else "",
         )
 
-    def _act(self, action: Action) -> None:
+    def _act(self, action: Action, seen: State) -> None:
         self._actions[action.kind] += 1
         if action.kind == "warn":
             _log.warning("%s", action.reason)
         elif action.kind == "investigate":
             self._investigate()
+        elif action.kind == "record":
+            self._record()
+        elif action.kind == "recycle":
+            self.recycler.consider(action, seen)
         else:
             self.reliefs.ask(action)

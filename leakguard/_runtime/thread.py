@@ -46,14 +46,18 @@ class DaemonThread:
             self._wake.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
         return self.stopping
 
+    def wake(self) -> None:
+        """End its sleep, or else the next one."""
+        with contextlib.suppress(RuntimeError):  # it is awake, and will not sleep
+            self._wake.release()
+
     def stop(self, patience_seconds: float) -> None:
         """Ask it to end, and wait for that, unless it is the thread itself that asks.
 
         Twice does no harm.
         """
         self.stopping = True
-        with contextlib.suppress(RuntimeError):  # it is awake
-            self._wake.release()
+        self.wake()
         if self._ident == native("_thread", "get_ident")():
             return
         if self._done.acquire(timeout=patience_seconds):

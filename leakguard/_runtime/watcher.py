@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from leakguard._core.pressure import Pressure, lowest_limit, pressure_of
+from leakguard._core.pressure import Pressure, lowest_limit, pressure_of, worse
 from leakguard._core.records import Unknown
 from leakguard._core.samples import Limit, Reading, Sample
 from leakguard._core.series import Series
@@ -72,15 +72,20 @@ class Watcher:
         self,
         *,
         limit_bytes: int | None = None,
+        heap: Callable[[], Pressure] | None = None,
         work: WorkCounter | None = None,
         judged: Callable[[Trend, tuple[Sample, ...]], None] | None = None,
         ticked: Callable[[State], float] = lambda _state: SLOW_TICK_SECONDS,
         reader: Callable[[], ReadsMemory] | None = None,
         counters: Callable[[], Counters] = read_counters,
+        own_rlimits: Callable[[], tuple[str, ...]] = tuple,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """Remember the options; nothing is read yet.
+
+        ``heap`` returns how near the process is to a limit on itself; the worse of the
+        two pressures counts. ``own_rlimits`` names those that are leakguard's own.
 
         ``judged`` is called with each new verdict and what it was made from, in the
         watcher's thread; ``ticked`` with the state after each tick, and returns how
@@ -90,10 +95,10 @@ class Watcher:
         self._own = None
         if limit_bytes is not None:
             self._own = Limit(limit_bytes, "the limit given to the guard")
-        self._work = work
+        self._heap, self._work = heap, work
         self._judged = judged or (lambda _trend, _samples: None)
         self._ticked = ticked
-        self._make_reader = reader or _memory_reader
+        self._make_reader = reader or (lambda: _memory_reader(own_rlimits))
         self._counters = counters
         self._clock, self._cpu_clock = clock, cpu_clock
         self.reset("not started")
@@ -170,6 +175,8 @@ class Watcher:
         )
         self.series.add(sample)
         pressure = pressure_of(reading, rss_bytes=counters.rss_bytes, own=self._own)
+        if self._heap is not None:
+            pressure = worse(pressure, self._heap())
         was = self.state
         self.state = State(
             reading,
@@ -242,7 +249,7 @@ class Watcher:
                 pause = TICK_SECONDS
 
 
-def _memory_reader() -> ReadsMemory:
+def _memory_reader(own_rlimits: Callable[[], tuple[str, ...]]) -> ReadsMemory:
     from leakguard._readers.limits import MemoryReader
 
-    return MemoryReader()
+    return MemoryReader(ignores=own_rlimits)

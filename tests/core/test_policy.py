@@ -360,6 +360,8 @@ def test_a_policy_is_frozen() -> None:
         ({"forecast_from_ratio": None}, "is a ratio, not None"),
         ({"admit_one_in": -1}, "a whole number from 0"),
         ({"admit_one_in": 0.5}, "a whole number from 0"),
+        ({"least_life_seconds": -1.0}, "least_life_seconds of a policy is seconds"),
+        ({"recycles_per_hour": 0}, "a whole number from 1"),
     ],
 )
 def test_a_value_without_sense_is_refused(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from leakguard._core.pressure import Pressure, lowest_limit, pressure_of
+from dataclasses import replace
+
+from leakguard._core.pressure import Pressure, lowest_limit, pressure_of, worse
 from leakguard._core.records import Unknown
 from leakguard._core.samples import Limit, Reading
 
@@ -79,3 +81,11 @@ def test_forecasts_run_into_the_lowest_limit() -> None:
     assert lowest_limit(reading) == (GROUP, 7)
     assert lowest_limit(reading, own=OWN) == (OWN, 7)
     assert lowest_limit(NONE, rss_bytes=5, own=OWN) == (OWN, 5)
+
+
+def test_the_worse_of_two_pressures_counts() -> None:
+    low, high = Pressure(0.2, 1, 5, "low"), Pressure(0.8, 4, 5, "high")
+    unknown = Pressure(None, None, None, "unknown")
+    assert worse(low, high) is worse(high, low) is high
+    assert worse(unknown, low) is worse(low, unknown) is low
+    assert worse(unknown, replace(unknown, source="other")) is unknown

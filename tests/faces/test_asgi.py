@@ -316,6 +316,17 @@ def test_clients_are_told_apart_under_pressure_only(door: Doorman) -> None:
     assert door.keys == ["10.0.0.1", "192.0.2.7", None, "/ann"]
 
 
+def test_connections_end_while_new_requests_should_go_elsewhere(door: Doorman) -> None:
+    app = Middleware(pages, door.guard, priority={"/*": "critical"})
+    assert b"connection" not in ask(app).headers
+    door.close(ready=True)
+    assert b"connection" not in ask(app).headers
+    door.close()
+    found = ask(app)
+    assert (found.status, found.headers[b"connection"]) == (200, b"close")
+    assert b"connection" not in ask(app, http_version="2").headers
+
+
 # --- readiness
 
 

@@ -327,7 +327,8 @@ def test_under_pressure_it_calls_back_and_sheds_until_it_is_stopped() -> None:
     assert guard.admit("critical")
     counters = guard.counters
     assert counters.transitions == {"high": 1, "critical": 1}
-    assert counters.actions == {"collect": 2, "callbacks": 2, "trim": 2}
+    done = ("collect", "callbacks", "trim", "record")
+    assert counters.actions == {**dict.fromkeys(done, 2), "recycle": 1}
     assert counters.shed == {"critical/sheddable": 1}
     names = [relief.name for relief in counters.last_reliefs]
     assert {"gc.collect", "heap trim"} < set(names)
@@ -619,6 +620,32 @@ print(time.time())
 """
     ended_at = float(run(code))
     assert time.time() - ended_at < 5.0
+
+
+def test_a_guard_may_begin_while_the_interpreter_ends() -> None:
+    code = """
+import atexit, leakguard
+def late():
+    guard = leakguard.watch()  # since 3.12 no thread can be started here
+    assert guard.pressure.unreclaimable_bytes and guard.admit()
+    print("ended")
+atexit.register(late)
+"""
+    assert run(code) == "ended\n"
+
+
+def test_it_takes_no_signal_and_no_callback_of_the_collector() -> None:
+    code = """
+import gc, signal, leakguard
+def taken():
+    return gc.callbacks[:], [signal.getsignal(n) for n in signal.valid_signals()]
+before = taken()
+with leakguard.Guard(budget=0.9) as guard:
+    guard.investigate(1)
+    assert taken() == before
+assert taken() == before
+"""
+    assert run(code) == ""
 
 
 def test_the_programs_exit_code_is_its_own() -> None:

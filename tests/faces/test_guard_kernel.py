@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kernel_groups import JOIN, MIB, write
+from leakguard._core.recycling import NEVER
+from tests.kernel_groups import JOIN, MIB, REPOSITORY, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +56,25 @@ def test_relief_comes_before_the_kernel(group: Path, relieved: str) -> None:
     times, freed_bytes = map(int, done.stdout.split())
     assert times >= 1
     assert freed_bytes > 20 * MIB
+
+
+@pytest.mark.privileged
+def test_as_process_1_it_watches_and_asks_nobody() -> None:
+    code = f"""if True:
+        import os, signal, sys
+        sys.path.insert(0, {str(REPOSITORY)!r})
+        import leakguard
+        from leakguard._readers.servers import here, is_caught, read_worker
+        assert os.getpid() == 1
+        with leakguard.Guard() as guard:
+            assert guard.pressure.unreclaimable_bytes
+        assert is_caught(signal.SIGINT, 1) and not is_caught(signal.SIGTERM, 1)
+        print(read_worker(here()).reason)
+    """
+    alone = ["unshare", "--pid", "--fork", "--mount-proc"]
+    able = shutil.which("unshare") and not subprocess.call([*alone, "true"])
+    if not able:
+        pytest.skip("no namespace of processes that we may make")
+    command = [*alone, sys.executable, "-c", code]
+    shown = subprocess.check_output(command, text=True, timeout=60)
+    assert shown.strip() == NEVER["init"]

@@ -167,6 +167,16 @@ def test_a_child_killed_for_memory_is_in_the_counter(
 
 
 @pytest.mark.privileged
+def test_a_limit_that_the_kernel_refuses_does_not_pass_for_set(
+    own: Path, watch: MemoryReader
+) -> None:
+    before = watch.read().limit
+    with pytest.raises(OSError):  # noqa: PT011 - which one is the kernel's affair
+        write(own / "memory.limit_in_bytes", "much")
+    assert watch.read().limit == before
+
+
+@pytest.mark.privileged
 def test_a_burst_of_page_cache_does_not_raise_unreclaimable(
     own: Path, watch: MemoryReader, tmp_path: Path
 ) -> None:

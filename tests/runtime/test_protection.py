@@ -20,6 +20,7 @@ from leakguard._runtime.protection import (
     TICK_SECONDS,
     Protection,
 )
+from leakguard._runtime.recycling import Account, Recycler
 from leakguard._runtime.relief import Reliefs
 from leakguard._runtime.watcher import State
 from leakguard._runtime.work_counter import WorkCounter
@@ -48,6 +49,19 @@ class Noted(Reliefs):
         self.watched += 1
 
 
+class Asking(Recycler):
+    """Asks nobody, and says that it has, when the level has lasted."""
+
+    def __init__(self, policy: Policy | None) -> None:
+        super().__init__(policy or Policy())
+        self.considered: list[tuple[float, float | None]] = []
+
+    def consider(self, action: Action, seen: State) -> None:
+        self.considered.append((action.held_seconds, seen.pressure.ratio))
+        if action.held_seconds:
+            self.account = Account(1, action.reason)
+
+
 class World:
     def __init__(self, policy: Policy | None = None) -> None:
         self.now = 100.0
@@ -55,10 +69,12 @@ class World:
         self.investigations = 0
         self.gate = Gate(WorkCounter(), clock=lambda: self.now)
         self.reliefs = Noted()
+        self.recycler = Asking(policy)
         self.protection = Protection(
             policy,
             self.gate,
             reliefs=self.reliefs,
+            recycler=self.recycler,
             investigate=self.investigate,
             clock=lambda: self.now,
         )
@@ -142,7 +158,8 @@ def test_critical_closes_and_calm_opens_the_gate(world: World) -> None:
     assert world.gate.admit("sheddable") is None
     counters = world.protection.counters(0)
     assert counters.transitions == {"critical": 1, "high": 1, "elevated": 1, "ok": 1}
-    assert counters.actions == {"collect": 1, "callbacks": 1, "trim": 1}
+    done = ("collect", "callbacks", "trim", "record", "recycle")
+    assert counters.actions == dict.fromkeys(done, 1)
     assert counters.admitted == {"critical/critical": 1, "ok/sheddable": 1}
     assert [t.level for t in counters.last_transitions] == list(counters.transitions)
 
@@ -151,6 +168,31 @@ def test_a_closed_gate_does_not_expire_while_ticks_come(world: World) -> None:
     world.tick(*[0.97] * (int(EXPIRES_SECONDS) * 3))
     assert not world.gate.ready
     assert world.gate.admit("sheddable") is not None
+
+
+def test_a_worker_is_to_be_replaced_while_critical_lasts(world: World) -> None:
+    world.tick(*[0.9] * 30)
+    assert world.recycler.considered == []
+    world.tick(*[0.97] * 9)
+    assert world.recycler.considered == [(0.0, 0.97), (3.0, 0.97), (6.0, 0.97)]
+    counters = world.protection.counters(0)
+    assert counters.actions["recycle"] == 3
+    assert counters.recycles_asked == 1
+    assert counters.last_recycle_reason == "memory is at 97 % of its limit"
+
+
+def test_what_is_to_be_replaced_is_not_ready_and_sheds_no_more(world: World) -> None:
+    world.tick(*[0.97] * 9)
+    before = world.gate.state
+    world.tick(*[0.3] * 30)
+    assert world.gate.level == "ok"
+    assert not world.gate.ready
+    assert world.gate.admit("sheddable") is None
+    assert before.shed_shares == {"sheddable": 1.0, "normal": 1.0}
+    world.protection.reset()  # as in a forked child
+    world.tick(0.3)
+    assert world.gate.ready
+    assert world.protection.counters(0).recycles_asked == 0
 
 
 def test_each_transition_is_logged_once_with_its_reason(
@@ -173,6 +215,7 @@ def test_a_dry_run_tells_and_leaves_the_gate_open(
     assert world.gate.ready
     assert world.gate.admit("sheddable") is None
     assert world.reliefs.asked == []
+    assert world.recycler.considered == []
     assert caplog.records[0].getMessage().endswith("; nothing is done: a dry run")
     assert len(caplog.records) == 1
 
