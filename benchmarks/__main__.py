@@ -1,7 +1,8 @@
 """``python -m benchmarks``: what leakguard costs, beside its peers.
 
 Each module here with a ``NAME``, a ``BUDGET`` and a ``run(quick) -> list[Row]`` is a
-benchmark; one whose name ends in ``_soak`` runs for minutes, and only when asked.
+benchmark; ``survival`` and those whose names end in ``_soak`` run for minutes, and only
+when asked.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _modules(only: list[str] | None, *, soak: bool) -> list[ModuleType]:
             raise SystemExit(f"no benchmark {', '.join(sorted(unknown))}")
         names = only
     elif not soak:
-        names = [name for name in names if not name.endswith("_soak")]
+        names = [name for name in names if not name.endswith(("_soak", "survival"))]
     modules = [importlib.import_module(f"benchmarks.{name}") for name in names]
     return [module for module in modules if hasattr(module, "NAME")]
 
