@@ -213,17 +213,3 @@ def _swap_free_bytes(chain: Sequence[Group], host: Host) -> int | None:
     free = [_without(group.swap_limit_bytes, group.swap_usage_bytes) for group in chain]
     known = [size for size in (host.swap_free_bytes, *free) if size is not None]
     return min(known, default=None)
-
-
-def pressure_ratio(reading: Reading) -> float | None:
-    """Return the share of the binding limit that is used; above 1 is over it."""
-    if reading.binding is None or reading.binding_unreclaimable_bytes is None:
-        return None
-    return reading.binding_unreclaimable_bytes / max(1, reading.binding.limit_bytes)
-
-
-def count_increase(before: int | None, after: int | None) -> int | None:
-    """Return how much a kernel counter rose; one that fell began anew at zero."""
-    if before is None or after is None:
-        return None
-    return after - before if after >= before else after

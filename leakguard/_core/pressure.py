@@ -68,7 +68,10 @@ def lowest_limit(
 def _limits(
     reading: Reading, rss_bytes: int | None, own: Limit | None
 ) -> list[tuple[Limit, int | None]]:
-    """Return the limits on this process and what counts against each."""
+    """Return the limits on this process and what counts against each.
+
+    Where the kernel throttles is one too: what happens there is as bad for a service.
+    """
     used, limits = _used(reading, rss_bytes), []
     if own is not None:
         # A group without limit may hold anything; the one at the top holds all.
@@ -78,6 +81,8 @@ def _limits(
         binds = reading.limit == reading.binding
         used = reading.binding_unreclaimable_bytes if binds else used
         limits.append((reading.limit, used))
+    if reading.throttle is not None:
+        limits.append((reading.throttle, _used(reading, rss_bytes)))
     return limits
 
 

@@ -166,11 +166,6 @@ class CgroupReader:
         self._place: Place | None = None
         self._checked_at = self._looked_at = -math.inf
 
-    @property
-    def inode(self) -> int | None:
-        """The number of the group's directory: another's counters are not these."""
-        return self._files.inode(self._place.groups[0][1]) if self._place else None
-
     def read(self) -> Groups:
         """Return what the files say now. Cost: about 30 us, 2 us more per ancestor."""
         if os.getpid() != self._pid:

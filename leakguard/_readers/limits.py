@@ -53,11 +53,6 @@ class MemoryReader:
             host, rlimits = Host(), []
         return judge_limits(groups, host, rlimits)
 
-    @property
-    def group_inode(self) -> int | None:
-        """What tells the group from another one, whose counters begin at zero."""
-        return self._cgroup.inode
-
     def close(self) -> None:
         """Close the descriptors. A read afterwards opens them anew."""
         self._cgroup.close()

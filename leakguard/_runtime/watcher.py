@@ -215,10 +215,14 @@ class Watcher:
         return self._limit()[0] != self._judged_limit
 
     def _limit(self) -> tuple[Limit | None, int | None]:
-        """Return the lowest limit on this process and what is used of it."""
-        sample = self.state.sample
+        """Return the lowest limit on this process and what is used of it.
+
+        Swap that is free delays the day, and makes the pressure no lower.
+        """
+        sample, reading = self.state.sample, self.state.reading
         rss_bytes = sample.rss_bytes if sample is not None else None
-        return lowest_limit(self.state.reading, rss_bytes=rss_bytes, own=self._own)
+        limit, used = lowest_limit(reading, rss_bytes=rss_bytes, own=self._own)
+        return limit, None if used is None else used - (reading.swap_free_bytes or 0)
 
     def _pause_seconds(self) -> float:
         ratio = self.state.pressure.ratio or 0.0

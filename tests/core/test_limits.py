@@ -13,11 +13,10 @@ from leakguard._core.limits import (
     Groups,
     Host,
     Level,
-    count_increase,
     judge_limits,
     make_group,
-    pressure_ratio,
 )
+from leakguard._core.pressure import pressure_of
 from leakguard._core.records import Unknown
 from leakguard._core.samples import Limit
 
@@ -139,7 +138,7 @@ def test_a_limit_at_or_above_host_memory_is_the_hosts(limit: int) -> None:
 def test_a_limit_of_zero_or_below_usage_is_exceeded(limit: int) -> None:
     reading = judged(v2(limit=limit, usage=200, stat=stat(inactive_file=0)))
     assert reading.limit == Limit(limit, "cgroup2 /app memory.max")
-    ratio = pressure_ratio(reading)
+    ratio = pressure_of(reading).ratio
     assert ratio is not None
     assert ratio > 1
 
@@ -169,7 +168,7 @@ def test_the_host_may_be_unknown() -> None:
     reading = judged(v2(limit=2**62), host=Host())
     assert reading.limit == Limit(2**62, "cgroup2 /app memory.max")
     assert reading.binding is None
-    assert pressure_ratio(reading) is None
+    assert pressure_of(reading).ratio is None
 
 
 def test_rlimits_count_beside_groups() -> None:
@@ -238,7 +237,7 @@ def test_a_page_cache_burst_moves_neither_pressure_nor_unreclaimable() -> None:
     burst = v2(limit=200, usage=199, stat=stat(inactive_file=99, active_file=50))
     before, after = judged(quiet), judged(burst)
     assert before.unreclaimable_bytes == after.unreclaimable_bytes == 50
-    assert pressure_ratio(before) == pressure_ratio(after) == 0.25
+    assert pressure_of(before).ratio == pressure_of(after).ratio == 0.25
 
 
 sizes = st.integers(0, 2**40)
@@ -324,16 +323,3 @@ def test_without_memsw_the_hosts_swap_is_free() -> None:
     for group in (absent, unlimited):
         assert judged(group, host=host).swap_free_bytes == 500
         assert group.swap_usage_bytes is None
-
-
-# counters
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "increase"),
-    [(3, 5, 2), (5, 5, 0), (5, 2, 2), (None, 2, None), (2, None, None)],
-)
-def test_a_counter_that_fell_began_anew(
-    before: int | None, after: int | None, increase: int | None
-) -> None:
-    assert count_increase(before, after) == increase

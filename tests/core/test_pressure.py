@@ -19,6 +19,13 @@ def test_it_is_the_unreclaimable_share_of_the_limit() -> None:
     assert pressure_of(reading) == Pressure(0.25, 250, 1_000, GROUP.source)
 
 
+def test_where_the_kernel_throttles_is_a_limit_too() -> None:
+    throttle = Limit(500, "cgroup2 /app memory.high")
+    reading = Reading(GROUP, throttle, unreclaimable_bytes=400)
+    assert pressure_of(reading) == Pressure(0.8, 400, 500, throttle.source)
+    assert lowest_limit(reading) == (throttle, 400)
+
+
 def test_beyond_the_limit_it_is_above_one() -> None:
     pressure = pressure_of(Reading(GROUP, unreclaimable_bytes=1_500))
     assert pressure.ratio == 1.5

@@ -169,6 +169,29 @@ def test_it_judges_every_ten_seconds(world: World) -> None:
     assert watcher.state.ticks == 30
 
 
+def left_seconds(world: World, swap_free_bytes: int) -> float:
+    watcher = world.watcher()
+    for grown in range(0, 100 * MIB, MIB):
+        world.counters = Counters(150 * MIB + grown, 90 * MIB + grown, 1_000, 3, 7)
+        world.reading = replace(
+            world.reading,
+            unreclaimable_bytes=128 * MIB + grown,
+            swap_free_bytes=swap_free_bytes,
+        )
+        world.steps(watcher, 1)
+    watcher.judge()
+    trend = watcher.state.trend
+    assert trend is not None
+    assert trend.forecast.time_to_limit_seconds is not None
+    return trend.forecast.time_to_limit_seconds
+
+
+def test_free_swap_delays_the_forecast(world: World) -> None:
+    without, with_swap = left_seconds(world, 0), left_seconds(world, 256 * MIB)
+    assert without == pytest.approx(512 - 128 - 99, rel=0.05)
+    assert with_swap == pytest.approx(without + 256, rel=0.05)
+
+
 def test_judging_takes_a_thousandth_of_the_time_at_most(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
