@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import sys
 import tempfile
 import time
 import zlib
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from leakguard._core.records import Unknown
 from leakguard._readers.lives import started_of
+from leakguard._runtime.private_directory import name_for_user, open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,17 +131,9 @@ class Board:
             OSError: it cannot be opened, or others may look into it.
 
         """
-        if not hasattr(os, "geteuid"):
-            raise OSError(0, "unsupported: this system has no private directories")
-        user = os.geteuid()
-        path = self._given or f"{tempfile.gettempdir()}/leakguard-{user}"
-        with suppress(FileExistsError):
-            Path(path).mkdir(0o700)
-        here = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        path = self._given or f"{tempfile.gettempdir()}/{name_for_user()}"
+        here = open_private(path)
         try:
-            found = os.fstat(here)
-            if found.st_uid != user or stat.S_IMODE(found.st_mode) & 0o077:
-                raise OSError(0, "its directory is not this user's alone (mode 0700)")
             yield here
         finally:
             os.close(here)

@@ -11,11 +11,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import stat
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from leakguard._core.pressure import pressure_of
@@ -35,6 +33,7 @@ from leakguard._readers.servers import (
     started_ticks,
     uvicorn_server,
 )
+from leakguard._runtime.private_directory import name_for_user, open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -276,15 +275,8 @@ def _open_private(parent: str, name: str) -> int:
         OSError: that is not possible, or the directory is not this user's alone.
 
     """
-    user = os.geteuid()
-    path = f"{parent}/leakguard-{user}"
-    with suppress(FileExistsError):
-        Path(path).mkdir(0o700)
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    directory = open_private(f"{parent}/{name_for_user()}")
     try:
-        found = os.fstat(directory)
-        if found.st_uid != user or stat.S_IMODE(found.st_mode) & 0o077:
-            raise PermissionError(0, "not this user's alone")
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         return os.open(name, flags, 0o600, dir_fd=directory)
     finally:
