@@ -210,6 +210,7 @@ class Guard:
         if self._monitor is None:
             monitor = self._known()
             monitor.watcher.step()
+            monitor.watcher.stop()
             return monitor.report()
         return self._monitor.report()
 

@@ -129,6 +129,10 @@ class KeptFiles:
         self._kept.clear()
         self._absent.clear()
 
+    def __del__(self) -> None:
+        with suppress(Exception):  # at the end there may be no os any more
+            self.close()
+
 
 def _identity(descriptor: int) -> tuple[int, int]:
     status = os.fstat(descriptor)

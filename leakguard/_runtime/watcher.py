@@ -136,6 +136,7 @@ class Watcher:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop(patience_seconds)
+        self._reader = None  # it closes its descriptors
 
     def step(self) -> float:
         """Tick, judge if it is time; return the seconds until the next. Never raises.

@@ -310,6 +310,23 @@ class Pressed:
         wait(lambda: self.reliefs._thread is None)
 
 
+def test_it_keeps_no_descriptor_when_it_is_stopped() -> None:
+    def open_descriptors() -> int:
+        return len(list(descriptors.iterdir()))
+
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("no /proc here")
+    with Guard() as guard:
+        guard.report()  # what is kept open for the process
+    before = open_descriptors()
+    for _ in range(3):
+        with Guard() as guard:
+            assert open_descriptors() > before
+        Guard().report()
+        assert open_descriptors() == before
+
+
 def test_under_pressure_it_calls_back_and_sheds_until_it_is_stopped() -> None:
     called: list[str] = []
     guard = Guard()
