@@ -40,7 +40,9 @@ class Row(NamedTuple):
     @property
     def ratio(self) -> float | None:
         """How many times ours goes into theirs: above 1, we are the smaller one."""
-        return self.theirs / self.ours if self.theirs is not None else None
+        if self.theirs is None or not self.ours:
+            return None
+        return self.theirs / self.ours
 
 
 def against(  # noqa: PLR0913 - a row, with its budget as a number

@@ -10,16 +10,18 @@ from __future__ import annotations
 import math
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from leakguard._core.access import Bucket, take
 from leakguard._core.records import Unknown
+from leakguard._readers.threads import native
 from leakguard._runtime.baselines import Baselines
 from leakguard._runtime.monitor import process
 from leakguard._runtime.thread import DaemonThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from leakguard._core.records import Report
     from leakguard._runtime.board import Board
@@ -31,6 +33,8 @@ POST_SECONDS: Final = 5.0
 ALL, HEAVY = Bucket(20, 5.0), Bucket(5, 0.5)
 STATE, REPORT, _BASELINE = "state", "report", "baseline-"
 _POLL_SECONDS: Final = 0.1
+#: Longer than it takes to count a large heap.
+_COUNT_SECONDS: Final = 2.0
 
 
 class Inquiries:
@@ -51,6 +55,7 @@ class Inquiries:
         self._buckets = {False: ALL, True: HEAVY}
         self._under_way: dict[int, object] = {}
         self._post_at = -math.inf
+        self._counting = native("_thread", "allocate_lock")()
 
     def wait_seconds(self, *, is_heavy: bool) -> float:
         """Return 0 for what may be asked now, or how long to wait."""
@@ -75,9 +80,8 @@ class Inquiries:
         self.board.post(STATE, self._state(monitor))
         for what, age_seconds in self.board.wanted().items():
             name = what.removeprefix(_BASELINE)
-            known = self.baselines.age_seconds(name)
-            if name != what and (known is None or known > age_seconds):
-                self.baselines.set(name)
+            if name != what:
+                self._set_if_older(name, age_seconds)
 
     def set_baseline(self, name: str) -> None:
         """Count what lives in this worker, and soon in all others.
@@ -87,7 +91,24 @@ class Inquiries:
 
         """
         self.board.want(f"{_BASELINE}{name}")
-        self.baselines.set(name)
+        with self._one_at_a_time():
+            self.baselines.set(name)
+
+    def _set_if_older(self, name: str, age_seconds: float) -> None:
+        with self._one_at_a_time():
+            known = self.baselines.age_seconds(name)
+            if known is None or known > age_seconds:
+                self.baselines.set(name)
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Wait for a count that is under way, but not for one of before a fork."""
+        locked = self._counting.acquire(timeout=_COUNT_SECONDS)
+        try:
+            yield
+        finally:
+            if locked:
+                self._counting.release()
 
     def investigate(self, seconds: float) -> Unknown | None:
         """Look for growing lines for so long, and post the report; return why not.
