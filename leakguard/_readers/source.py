@@ -6,6 +6,7 @@ Reads files, keeps nothing between reports (a ``SourceMap`` lives as long as one
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import site
 import sysconfig
@@ -23,6 +24,7 @@ _OWN_DIRECTORIES = tuple(
 )
 #: Larger files are not parsed for function names: 2 MiB of source is 0.5 s of ast.
 _MAX_SOURCE_BYTES = 2 * 1024 * 1024
+_ATTEMPTS = 3
 
 
 def library_directories() -> tuple[str, ...]:
@@ -111,9 +113,21 @@ def parse(file: str) -> ast.Module | None:
             return None
         with tokenize.open(file) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the file's own, told when it was loaded
-            return ast.parse(stream.read())
+            return _tree_of(stream.read())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _tree_of(source: str) -> ast.Module | None:
+    """Parse, again if need be.
+
+    CPython 3.11 has one count of the depth for all threads, and where it finds it
+    changed raises a ``SystemError`` (see python/cpython#106905).
+    """
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(SystemError):
+            return ast.parse(source)
+    return None
 
 
 def _function_spans(file: str) -> list[tuple[int, int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import site
@@ -230,6 +231,23 @@ def test_a_file_says_its_own_encoding(tmp_path: Path) -> None:
     file = tmp_path / "shop.py"
     file.write_bytes("# coding: latin-1\ndef caf\xe9():\n    pass\n".encode("latin-1"))
     assert SourceMap().function_at(str(file), 3) == "caf\xe9"
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+def test_a_parser_that_other_threads_disturb_is_asked_again(
+    failures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "shop.py"
+    file.write_text("def sell(): pass\n", "utf-8")
+    real, left = ast.parse, [SystemError("depth mismatch")] * failures
+
+    def disturbed(source: str) -> ast.Module:
+        if left:
+            raise left.pop()
+        return real(source)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert (parse(str(file)) is None) == (failures == 3)
 
 
 def test_a_huge_file_is_not_parsed(
