@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from leakguard._core.policy_table import threshold_of
-from leakguard._core.units import format_ratio
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -104,7 +101,7 @@ def gate_state(policy: Policy, state: PolicyState) -> GateState:
         state.level,
         shares,
         "unready" not in lasting,
-        f"memory is at {format_ratio(state.ratio)} of its limit",
+        state.at,
         policy.retry_after_seconds.get(state.level, (0, 0)),
         "permanent" if leaks else "transient",
         _admit_one_in(policy, state),
@@ -112,9 +109,15 @@ def gate_state(policy: Policy, state: PolicyState) -> GateState:
 
 
 def _admit_one_in(policy: Policy, state: PolicyState) -> int:
-    """Return of how many one comes in nevertheless: ever fewer towards the limit."""
-    critical = threshold_of(policy, "critical", state.floor_ratio)
-    near = _scaled(state.ratio or 0.0, critical.enter_ratio, 1.0)
+    """Return of how many one comes in nevertheless: ever fewer towards the limit.
+
+    None where one more surge would go beyond it; that expectation fades by itself.
+    """
+    at_ratio = state.ratio or 0.0
+    if at_ratio - state.surge_ratio < 1.0 <= at_ratio:
+        return 0
+    critical = state.threshold(policy, "critical")
+    near = _scaled(at_ratio, critical.enter_ratio, 1.0)
     return round(policy.admit_one_in * (1 + near * (FEWER_AT_THE_LIMIT - 1)))
 
 
@@ -123,8 +126,8 @@ def _sheddable_share(policy: Policy, state: PolicyState) -> float:
 
     As a scaled trigger of Envoy's overload manager, (p - lo) / (hi - lo).
     """
-    low = threshold_of(policy, state.level, state.floor_ratio)
-    top = threshold_of(policy, "critical", state.floor_ratio)
+    low = state.threshold(policy, state.level)
+    top = state.threshold(policy, "critical")
     if state.level == "critical":
         return 1.0
     share = _scaled(state.ratio or 0.0, low.enter_ratio, top.enter_ratio)

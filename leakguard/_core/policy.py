@@ -39,6 +39,8 @@ MOST_STEP_SECONDS = 5.0
 AVERAGE_SECONDS, FALLING_RATIO = 10.0, 0.01
 #: Pressure that comes back after so long a calm is new: what helped is done again.
 CALM_SECONDS = 1.0
+#: Surges of so much of the limit are spoken of.
+TOLD_SURGE_RATIO = 0.01
 #: A level that a forecast brought ends when the limit is this many times as far.
 CALM_FACTOR = 1.5
 
@@ -46,12 +48,14 @@ CALM_FACTOR = 1.5
 class Observation(NamedTuple):
     """How near the limit is at one moment; ``None`` is not known.
 
-    ``at_seconds`` is of any clock that is meant to go forward.
+    ``at_seconds`` is of any clock that is meant to go forward. Of ``ratio``,
+    ``surge_ratio`` is what must be expected for moments only.
     """
 
     at_seconds: float
     ratio: float | None
     time_to_limit_seconds: float | None = None
+    surge_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,8 @@ class PolicyState(NamedTuple):
     """What is remembered from look to look.
 
     Its own clock, ``now_seconds``, goes forward only. ``wanted`` is the level that the
-    last look alone asks for, ``floor_ratio`` the lowest ratio so far, ``done`` the
-    time of the last action of each kind since the last way up.
+    last look alone asks for, ``floor_ratio`` the lowest ratio so far, surges left out,
+    ``done`` the time of the last action of each kind since the last way up.
     """
 
     level: Level = "ok"
@@ -95,6 +99,7 @@ class PolicyState(NamedTuple):
     ratio: float | None = None
     average_ratio: float | None = None
     floor_ratio: float | None = None
+    surge_ratio: float = 0.0
     time_to_limit_seconds: float | None = None
     done: Mapping[ActionKind, float] = _NOTHING_DONE
 
@@ -109,6 +114,20 @@ class PolicyState(NamedTuple):
         if self.ratio is None or self.average_ratio is None:
             return True
         return self.ratio < self.average_ratio - FALLING_RATIO
+
+    @property
+    def at(self) -> str:
+        """How near the limit is, as a phrase."""
+        at = f"memory is at {format_ratio(self.ratio)} of its limit"
+        if self.surge_ratio < TOLD_SURGE_RATIO:
+            return at
+        return f"{at}, peaks of {format_ratio(self.surge_ratio)} included"
+
+    def threshold(self, policy: Policy, level: Level) -> Threshold:
+        """Return when a level begins and ends for this process."""
+        if self.floor_ratio is None:
+            return threshold_of(policy, level, None)
+        return threshold_of(policy, level, self.floor_ratio + self.surge_ratio)
 
 
 def step(
@@ -149,13 +168,15 @@ def _looked(state: PolicyState, seen: Observation) -> PolicyState:
     else:
         share = passed / (passed + AVERAGE_SECONDS)
         average = ratio if average is None else average + share * (ratio - average)
-        floor = ratio if floor is None else min(floor, ratio)
+        lasting = max(0.0, ratio - seen.surge_ratio)
+        floor = lasting if floor is None else min(floor, lasting)
     return state._replace(
         now_seconds=state.now_seconds + passed,
         seen_at_seconds=seen.at_seconds,
         ratio=ratio,
         average_ratio=average,
         floor_ratio=floor,
+        surge_ratio=seen.surge_ratio,
         time_to_limit_seconds=seen.time_to_limit_seconds,
     )
 
@@ -190,7 +211,7 @@ def _wanted(policy: Policy, state: PolicyState) -> Level:
     if state.ratio is None:
         return "ok"
     for level in reversed(LEVELS[1:]):
-        bounds = threshold_of(policy, level, state.floor_ratio)
+        bounds = state.threshold(policy, level)
         inside = rank(level) <= rank(state.level)
         at_ratio = bounds.leave_ratio if inside else bounds.enter_ratio
         if state.ratio >= at_ratio or _hurries(policy, state, level, bounds):
@@ -219,20 +240,19 @@ def _changed(
 
 
 def _why_up(policy: Policy, state: PolicyState, to: int) -> str:
-    bounds = threshold_of(policy, LEVELS[to], state.floor_ratio)
-    at = f"memory is at {format_ratio(state.ratio)} of its limit"
+    bounds = state.threshold(policy, LEVELS[to])
     if (state.ratio or 0.0) >= bounds.enter_ratio:
-        return f"{at}, and {LEVELS[to]} begins at {format_ratio(bounds.enter_ratio)}"
+        begins = format_ratio(bounds.enter_ratio)
+        return f"{state.at}, and {LEVELS[to]} begins at {begins}"
     left = format_seconds(state.time_to_limit_seconds)
-    return f"{at}, and reaches it in {left} at this rate"
+    return f"{state.at}, and reaches it in {left} at this rate"
 
 
 def _why_down(policy: Policy, state: PolicyState) -> str:
     if state.ratio is None:
         return "how near memory is to its limit is not known any more"
-    at = f"memory is at {format_ratio(state.ratio)} of its limit"
-    bounds = threshold_of(policy, state.level, state.floor_ratio)
-    return f"{at}, and {state.level} ends at {format_ratio(bounds.leave_ratio)}"
+    bounds = state.threshold(policy, state.level)
+    return f"{state.at}, and {state.level} ends at {format_ratio(bounds.leave_ratio)}"
 
 
 def _acted(
@@ -246,9 +266,8 @@ def _acted(
     if not due:
         return state, ()
     held = state.now_seconds - state.since_seconds
-    at = f"memory is at {format_ratio(state.ratio)} of its limit"
     done = dict.fromkeys(due, state.now_seconds)
-    actions = tuple(Action(kind, state.level, held, at) for kind in due)
+    actions = tuple(Action(kind, state.level, held, state.at) for kind in due)
     return state._replace(done={**state.done, **done}), actions
 
 

@@ -46,6 +46,19 @@ def read_counters() -> Counters:
     )
 
 
+def peak_rss_bytes() -> int | None:
+    """Return the most that was ever resident, where the system says. Cost: 1 µs.
+
+    Of the process or, right after ``exec``, of the one that it was before.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # getrusage(2)
+
+
 def available_bytes() -> int | None:
     """Return the host's available memory, or ``None`` where it cannot be read."""
     try:

@@ -23,6 +23,8 @@ from leakguard._core.policy import (
     step,
 )
 from leakguard._core.policy_table import Level, rank
+from leakguard._core.surge import Surge, looked
+from leakguard._readers.process import peak_rss_bytes
 from leakguard._runtime.recycling import Recycler
 from leakguard._runtime.relief import STOP_PATIENCE_SECONDS, Reliefs
 
@@ -69,17 +71,19 @@ class Protection:
         recycler: Recycler | None = None,
         investigate: Callable[[], None] = lambda: None,
         record: Callable[[], None] = lambda: None,
+        peak: Callable[[], int | None] = peak_rss_bytes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Remember the parts; nothing is done yet.
 
-        ``investigate`` looks for lines, ``record`` has a flight record written.
+        ``investigate`` looks for lines, ``record`` has a flight record written,
+        ``peak`` tells the most that this process ever used.
         """
         self._policy = policy if policy is not None else Policy()
         self._gate, self._clock = gate, clock
         self.reliefs = reliefs if reliefs is not None else Reliefs()
         self.recycler = recycler if recycler is not None else Recycler(self._policy)
-        self._investigate, self._record = investigate, record
+        self._investigate, self._record, self._peak = investigate, record, peak
         self._forget()
 
     def reset(self) -> None:
@@ -92,6 +96,8 @@ class Protection:
     def _forget(self) -> None:
         self._state = PolicyState()
         self._estimate: _Estimate | None = None
+        self._surge, self._surge_limit = Surge(), ""
+        self._peak_bytes: int | None = None
         self._transitions = Counter[str]()
         self._actions = Counter[str]()
         self._last: deque[Transition] = deque(maxlen=KEPT_TRANSITIONS)
@@ -115,7 +121,7 @@ class Protection:
         Cost: about 20 µs, and some hundred more at a change of level.
         """
         at = seen.sample.t_seconds if seen.sample is not None else self._clock()
-        look = Observation(at, seen.pressure.ratio, self._left(at, seen))
+        look = self._look(at, seen)
         before = self._state
         self._state, happened = step(self._policy, before, look)
         self.recycler.ticked(seen)
@@ -151,6 +157,32 @@ class Protection:
         self._state, self._estimate = PolicyState(), None
         self._gate.publish(GateState())
         self.reliefs.stop(patience_seconds)
+
+    def _look(self, at_seconds: float, seen: State) -> Observation:
+        """Return how near the limit is, with what must be expected for moments."""
+        now, left = seen.pressure, self._left(at_seconds, seen)
+        above = self._above(seen)
+        if now.unreclaimable_bytes is None or not now.limit_bytes:
+            return Observation(at_seconds, now.ratio, left)
+        if now.source != self._surge_limit:  # another limit, another use of it
+            self._surge, self._surge_limit = Surge(), now.source
+        used = now.unreclaimable_bytes
+        self._surge = looked(self._surge, at_seconds, used, used + above)
+        ratio = self._surge.used_bytes / now.limit_bytes
+        surge_ratio = self._surge.expected_bytes / now.limit_bytes
+        return Observation(at_seconds, ratio, left, surge_ratio)
+
+    def _above(self, seen: State) -> int:
+        """Return by how much this process used more, since the last look, than now.
+
+        Seen only where it used more than ever before.
+        """
+        before, self._peak_bytes = self._peak_bytes, self._peak()
+        rss_bytes = seen.sample.rss_bytes if seen.sample is not None else None
+        if before is None or self._peak_bytes is None or rss_bytes is None:
+            return 0
+        risen = self._peak_bytes > before
+        return max(0, self._peak_bytes - rss_bytes) if risen else 0
 
     def _left(self, at_seconds: float, seen: State) -> float | None:
         """Return the time that is left of the last forecast, if it still holds."""

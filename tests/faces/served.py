@@ -2,7 +2,8 @@
 
 ``/slow`` takes a second, ``/grow`` grows, ``/reason`` tells why the worker is, or is
 not, to be replaced; everything else answers its process id. What stands for the kernel
-is the directory ``SERVED``: a worker that has grown is named there while it lives.
+is the directory ``SERVED``: a worker that has grown is named there while it lives, and
+the query of each request that got here stands in ``seen``.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def grow() -> None:
     (SERVED / str(os.getpid())).touch()
 
 
+def remember(query: str) -> None:
+    with (SERVED / "seen").open("a", encoding="utf-8") as seen:
+        seen.write(f"{query}\n")
+
+
 def answer(path: str) -> bytes:
     if path == "/grow":
         grow()
@@ -69,6 +75,7 @@ def wsgi_app(
     environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
     path = environ["PATH_INFO"]
+    remember(environ["QUERY_STRING"])
     if path == "/slow":
         time.sleep(SLOW_SECONDS)
     body = answer(path)
@@ -82,6 +89,7 @@ async def asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
             await send({"type": f"lifespan.{step}.complete"})
         return
+    remember(scope["query_string"].decode())
     if scope["path"] == "/slow":
         await asyncio.sleep(SLOW_SECONDS)
     body = answer(scope["path"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -15,6 +15,7 @@ from leakguard._readers.heap import (
     can_freeze,
     count_types,
     freeze,
+    holders_of,
     live_type_counts,
     name_of_type,
     newborn_count,
@@ -24,6 +25,11 @@ from leakguard._readers.heap import (
     type_name,
     unfreeze,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ASKED: list[int] = []
 
 
 class _Text(str):
@@ -149,6 +155,51 @@ def test_the_census_counts_what_the_collector_sees() -> None:
     before = live_type_counts().get(f"{__name__}.Plain", 0)
     kept = [Plain() for _ in range(3_000)]
     assert live_type_counts()[f"{__name__}.Plain"] - before == len(kept)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        objects_but_tuples,
+        newborn_ids,
+        newborn_count,
+        live_type_counts,
+        sampled_type_counts,
+        lambda: holders_of([ASKED]),
+    ],
+)
+def test_no_collection_comes_while_tuples_are_held(look: Callable[[], object]) -> None:
+    holder = (ASKED,)
+    owners = []
+
+    def collected(_phase: str, _info: dict[str, int]) -> None:
+        owners.append(sys.getrefcount(holder))
+
+    collected("", {})
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(collected)
+    gc.set_threshold(1)
+    try:
+        look()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(collected)
+    assert len(owners) > 1
+    assert set(owners) == {owners[0]}
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_collector_is_left_as_it_was(is_on: bool) -> None:  # noqa: FBT001
+    if not is_on:
+        gc.disable()
+    try:
+        newborn_ids()
+        assert gc.isenabled() == is_on
+        with pytest.raises(TypeError):
+            heap._in_one_step(list, map(len, [1]))
+        assert gc.isenabled() == is_on
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("every", [1, 2, 61])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,8 @@ class World:
         self.now = 100.0
         self.limit_bytes = LIMIT_BYTES
         self.investigations = 0
+        self.peak_bytes: int | None = 1
+        self.source = SOURCE
         self.gate = Gate(WorkCounter(), clock=lambda: self.now)
         self.reliefs = Noted()
         self.recycler = Asking(policy)
@@ -76,6 +79,7 @@ class World:
             reliefs=self.reliefs,
             recycler=self.recycler,
             investigate=self.investigate,
+            peak=lambda: self.peak_bytes,
             clock=lambda: self.now,
         )
         self.tick(0.3)
@@ -84,9 +88,10 @@ class World:
         self.investigations += 1
 
     def state(self, ratio: float | None) -> State:
+        used = None if ratio is None else round(ratio * self.limit_bytes)
         return State(
-            Reading(Limit(self.limit_bytes, SOURCE)),
-            Pressure(ratio, 1, self.limit_bytes, SOURCE),
+            Reading(Limit(self.limit_bytes, self.source)),
+            Pressure(ratio, used, self.limit_bytes, self.source),
             Sample(self.now, rss_bytes=1),
         )
 
@@ -199,11 +204,47 @@ def test_each_transition_is_logged_once_with_its_reason(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "leakguard"):
-        world.tick(*[0.9] * 9, *[0.2] * 9)
+        world.tick(*[0.9] * 16, *[0.2] * 9)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", f"{TELLS} ok to high: {AT} 90 % of its limit, and high begins{UP}"),
         ("INFO", f"{TELLS} high to elevated: {AT} 20 % of its limit, and high{DOWN}"),
     ]
+
+
+def test_room_is_kept_for_what_is_needed_for_moments(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.tick(*[0.5] * 16, 0.7, 0.5, 0.7, 0.5)
+    assert world.protection.level == "elevated"
+    world.tick(*[0.77] * 18)
+    assert world.protection.level == "critical"
+    assert re.search(
+        f"{AT} 96.* % of its limit, peaks of 19.* % included, and", caplog.text
+    )
+    world.limit_bytes *= 2
+    world.source = "another limit"
+    world.tick(*[0.38] * 30)
+    assert world.protection.level == "ok"
+
+
+def test_what_its_own_process_needed_between_two_looks_is_seen(world: World) -> None:
+    world.tick(*[0.5] * 16)
+    assert world.protection.level == "ok"
+    world.peak_bytes = 1 + LIMIT_BYTES // 4
+    world.tick(0.5, 0.5)
+    assert world.protection.level == "elevated"
+    world.tick(*[0.5] * 30)
+    assert world.protection.level == "elevated"
+    world.protection.reset()
+    world.peak_bytes = None
+    world.tick(*[0.5] * 30)
+    assert world.protection.level == "ok"
+
+
+def test_a_process_that_lives_by_its_peaks_is_not_refused_work(world: World) -> None:
+    world.protection.reset()
+    world.tick(*[0.6, 0.6, 0.97] * 40)
+    assert world.gate.admit("normal") is None
 
 
 def test_a_dry_run_tells_and_leaves_the_gate_open(

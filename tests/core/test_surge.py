@@ -1,0 +1,74 @@
+"""What goes up and comes down again is expected again; what stays is growth."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakguard._core.surge import HALF_LIFE_SECONDS, LOOKS, Surge, looked
+
+MIB = 1 << 20
+AMOUNTS = st.lists(st.integers(0, 1 << 40), min_size=1, max_size=3 * LOOKS)
+
+
+def after(amounts: list[int], peaks: dict[int, int] | None = None) -> Surge:
+    """Return what is expected after these looks, a second apart."""
+
+    def look(surge: Surge, at: int) -> Surge:
+        return looked(surge, at, amounts[at], (peaks or {}).get(at, 0))
+
+    return reduce(look, range(len(amounts)), Surge())
+
+
+def test_what_rises_and_falls_is_expected_again() -> None:
+    seen = after([100, 100, 124, 124, 100])
+    assert round(seen.expected_bytes) == 24
+    assert seen.used_bytes == 124
+
+
+def test_what_is_in_use_for_the_moment_is_not_counted_twice() -> None:
+    assert after([100, 124, 100, 100, 124]).used_bytes == 124
+
+
+def test_the_most_that_was_used_between_two_looks_counts() -> None:
+    assert after([100, 100, 100], {1: 140}).used_bytes == 140
+
+
+def test_what_rises_and_stays_is_no_surge() -> None:
+    assert after([20, 20, 60, 60, 60]).expected_bytes == 0
+    assert after([60] * 40 + [150] * 40).used_bytes == 150
+
+
+def test_what_falls_for_good_is_no_surge() -> None:
+    assert after([185, 185, 130, 130]).expected_bytes == 0
+
+
+def test_half_of_it_is_expected_after_a_while_without() -> None:
+    seen = after([100 * MIB, 148 * MIB, 100 * MIB])
+    later = looked(seen, 2 + HALF_LIFE_SECONDS, 100 * MIB)
+    assert later.expected_bytes == 48 * MIB  # seen is what is within the looks
+    for number in range(LOOKS):
+        later = looked(later, 2 + HALF_LIFE_SECONDS + number / 1e9, 100 * MIB)
+    assert round(looked(later, 2 + 2 * HALF_LIFE_SECONDS, 0).expected_bytes / MIB) == 24
+
+
+def test_a_clock_that_goes_back_changes_nothing() -> None:
+    seen = after([100, 124, 100])
+    assert looked(seen, -1e9, 100).expected_bytes == 24
+
+
+@given(AMOUNTS)
+def test_it_never_expects_less_than_is_used_nor_more_than_ever_was(
+    amounts: list[int],
+) -> None:
+    seen = after(amounts)
+    assert amounts[-1] <= seen.used_bytes <= max(amounts) + seen.expected_bytes
+    assert 0 <= seen.expected_bytes <= max(amounts)
+    assert len(seen.looks) <= LOOKS
+
+
+@given(AMOUNTS)
+def test_growth_alone_is_no_surge(amounts: list[int]) -> None:
+    assert after(sorted(amounts)).expected_bytes == 0
