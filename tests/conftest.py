@@ -24,6 +24,13 @@ MOST_FROZEN_BY_ITSELF = 2_000
 THREAD_ENDS_SECONDS = 5.0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give what lives by the clock of a busy machine a second chance, which is told."""
+    for item in items:
+        if any(item.iter_markers(name="slow")) or any(item.iter_markers(name="zoo")):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 def _state() -> dict[str, object]:
     """Return what a profiler might change and forget. Cost: about 10 µs."""
     return {

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
+from leakguard._core.policy_table import threshold_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -113,11 +115,10 @@ def _admit_one_in(policy: Policy, state: PolicyState) -> int:
 
     None where one more surge would go beyond it; that expectation fades by itself.
     """
-    at_ratio = state.ratio or 0.0
-    if at_ratio - state.surge_ratio < 1.0 <= at_ratio:
+    if (state.ratio or 0.0) < 1.0 <= state.highest_ratio:
         return 0
-    critical = state.threshold(policy, "critical")
-    near = _scaled(at_ratio, critical.enter_ratio, 1.0)
+    critical = threshold_of(policy, "critical", state.floor_ratio)
+    near = _scaled(state.highest_ratio, critical.enter_ratio, 1.0)
     return round(policy.admit_one_in * (1 + near * (FEWER_AT_THE_LIMIT - 1)))
 
 
@@ -126,11 +127,11 @@ def _sheddable_share(policy: Policy, state: PolicyState) -> float:
 
     As a scaled trigger of Envoy's overload manager, (p - lo) / (hi - lo).
     """
-    low = state.threshold(policy, state.level)
-    top = state.threshold(policy, "critical")
+    low = threshold_of(policy, state.level, state.floor_ratio)
+    top = threshold_of(policy, "critical", state.floor_ratio)
     if state.level == "critical":
         return 1.0
-    share = _scaled(state.ratio or 0.0, low.enter_ratio, top.enter_ratio)
+    share = _scaled(state.highest_ratio, low.enter_ratio, top.enter_ratio)
     left = state.time_to_limit_seconds
     if left is None or state.is_falling:
         return share

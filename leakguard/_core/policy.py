@@ -48,14 +48,15 @@ CALM_FACTOR = 1.5
 class Observation(NamedTuple):
     """How near the limit is at one moment; ``None`` is not known.
 
-    ``at_seconds`` is of any clock that is meant to go forward. Of ``ratio``,
-    ``surge_ratio`` is what must be expected for moments only.
+    ``at_seconds`` is of any clock that is meant to go forward. ``surge_ratio`` is by
+    how much memory must be expected to rise for moments, ``peak_ratio`` where to.
     """
 
     at_seconds: float
     ratio: float | None
     time_to_limit_seconds: float | None = None
     surge_ratio: float = 0.0
+    peak_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ class PolicyState(NamedTuple):
     """What is remembered from look to look.
 
     Its own clock, ``now_seconds``, goes forward only. ``wanted`` is the level that the
-    last look alone asks for, ``floor_ratio`` the lowest ratio so far, surges left out,
-    ``done`` the time of the last action of each kind since the last way up.
+    last look alone asks for, ``floor_ratio`` the lowest ratio so far, ``done`` the
+    time of the last action of each kind since the last way up.
     """
 
     level: Level = "ok"
@@ -100,6 +101,7 @@ class PolicyState(NamedTuple):
     average_ratio: float | None = None
     floor_ratio: float | None = None
     surge_ratio: float = 0.0
+    peak_ratio: float = 0.0
     time_to_limit_seconds: float | None = None
     done: Mapping[ActionKind, float] = _NOTHING_DONE
 
@@ -116,18 +118,29 @@ class PolicyState(NamedTuple):
         return self.ratio < self.average_ratio - FALLING_RATIO
 
     @property
+    def highest_ratio(self) -> float:
+        """How near the limit is now, or will be at the next peak."""
+        return max(self.ratio or 0.0, self.peak_ratio)
+
+    @property
     def at(self) -> str:
         """How near the limit is, as a phrase."""
         at = f"memory is at {format_ratio(self.ratio)} of its limit"
-        if self.surge_ratio < TOLD_SURGE_RATIO:
+        if self.highest_ratio - (self.ratio or 0.0) < TOLD_SURGE_RATIO:
             return at
-        return f"{at}, peaks of {format_ratio(self.surge_ratio)} included"
+        return f"{at}, at its peaks {format_ratio(self.peak_ratio)}"
 
-    def threshold(self, policy: Policy, level: Level) -> Threshold:
-        """Return when a level begins and ends for this process."""
-        if self.floor_ratio is None:
-            return threshold_of(policy, level, None)
-        return threshold_of(policy, level, self.floor_ratio + self.surge_ratio)
+    def reached(self, policy: Policy, level: Level) -> Threshold | None:
+        """Return what memory, or its peaks, have reached of a level, or stay within."""
+        floor, inside = self.floor_ratio or 0.0, rank(level) <= rank(self.level)
+        for ratio, floor_ratio in (
+            (self.ratio or 0.0, floor),
+            (self.highest_ratio, floor + self.surge_ratio),
+        ):
+            bounds = threshold_of(policy, level, floor_ratio)
+            if ratio >= (bounds.leave_ratio if inside else bounds.enter_ratio):
+                return bounds
+        return None
 
 
 def step(
@@ -168,8 +181,7 @@ def _looked(state: PolicyState, seen: Observation) -> PolicyState:
     else:
         share = passed / (passed + AVERAGE_SECONDS)
         average = ratio if average is None else average + share * (ratio - average)
-        lasting = max(0.0, ratio - seen.surge_ratio)
-        floor = lasting if floor is None else min(floor, lasting)
+        floor = ratio if floor is None else min(floor, ratio)
     return state._replace(
         now_seconds=state.now_seconds + passed,
         seen_at_seconds=seen.at_seconds,
@@ -177,6 +189,7 @@ def _looked(state: PolicyState, seen: Observation) -> PolicyState:
         average_ratio=average,
         floor_ratio=floor,
         surge_ratio=seen.surge_ratio,
+        peak_ratio=seen.peak_ratio,
         time_to_limit_seconds=seen.time_to_limit_seconds,
     )
 
@@ -211,19 +224,15 @@ def _wanted(policy: Policy, state: PolicyState) -> Level:
     if state.ratio is None:
         return "ok"
     for level in reversed(LEVELS[1:]):
-        bounds = state.threshold(policy, level)
-        inside = rank(level) <= rank(state.level)
-        at_ratio = bounds.leave_ratio if inside else bounds.enter_ratio
-        if state.ratio >= at_ratio or _hurries(policy, state, level, bounds):
+        if state.reached(policy, level) or _hurries(policy, state, level):
             return level
     return "ok"
 
 
-def _hurries(
-    policy: Policy, state: PolicyState, level: Level, bounds: Threshold
-) -> bool:
+def _hurries(policy: Policy, state: PolicyState, level: Level) -> bool:
     """Return whether the limit is near in time, and not only by an old forecast."""
     left, ratio = state.time_to_limit_seconds, state.ratio or 0.0
+    bounds = threshold_of(policy, level, state.floor_ratio)
     if left is None or state.is_falling or bounds.enter_ratio == inf:
         return False
     if level != "elevated" and ratio < policy.forecast_from_ratio:
@@ -240,8 +249,8 @@ def _changed(
 
 
 def _why_up(policy: Policy, state: PolicyState, to: int) -> str:
-    bounds = state.threshold(policy, LEVELS[to])
-    if (state.ratio or 0.0) >= bounds.enter_ratio:
+    bounds = state.reached(policy, LEVELS[to])
+    if bounds is not None:
         begins = format_ratio(bounds.enter_ratio)
         return f"{state.at}, and {LEVELS[to]} begins at {begins}"
     left = format_seconds(state.time_to_limit_seconds)
@@ -251,7 +260,7 @@ def _why_up(policy: Policy, state: PolicyState, to: int) -> str:
 def _why_down(policy: Policy, state: PolicyState) -> str:
     if state.ratio is None:
         return "how near memory is to its limit is not known any more"
-    bounds = state.threshold(policy, state.level)
+    bounds = threshold_of(policy, state.level, state.floor_ratio)
     return f"{state.at}, and {state.level} ends at {format_ratio(bounds.leave_ratio)}"
 
 

@@ -111,6 +111,21 @@ class Situation(NamedTuple):
     headroom_bytes: int | None
 
 
+class Legacy(NamedTuple):
+    """What a worker that is replaced knows, and the next one would have to learn.
+
+    ``surge_bytes`` is what was needed for moments, ``floor_bytes`` the least that was
+    used; ``at_seconds`` is when that was known.
+    """
+
+    surge_bytes: float = 0.0
+    floor_bytes: float | None = None
+    at_seconds: float | None = None
+
+
+NOTHING_LEFT: Final = Legacy()
+
+
 class Objection(NamedTuple):
     """Why this worker is not recycled now. ``kind`` tells one reason from another."""
 

@@ -7,6 +7,7 @@ as surely as a leak does, so what one has needed is expected of the next.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import NamedTuple
 
 #: A surge has to come down again within so many looks.
@@ -23,7 +24,7 @@ class Look(NamedTuple):
 
 
 class Surge(NamedTuple):
-    """The last looks, and the surge that must be expected."""
+    """The last looks, and the surge that must be expected, as of the last of them."""
 
     looks: tuple[Look, ...] = ()
     expected_bytes: float = 0.0
@@ -45,10 +46,13 @@ def looked(
     """
     look = Look(used_bytes, max(used_bytes, peak_bytes))
     looks = (*surge.looks[1 - LOOKS :], look)
-    before = looks[: (len(looks) + 1) // 2]
-    stays = max(min(one.used_bytes for one in before), used_bytes)
-    risen = max(one.peak_bytes for one in looks) - stays
+    # What only falls in the looks had not risen in them: it has gone for good.
+    lows = accumulate((one.used_bytes for one in looks), min)
+    risen_bytes = max(
+        one.peak_bytes - max(before_bytes, used_bytes)
+        for one, before_bytes in zip(looks, lows, strict=True)
+    )
     known = surge.at_seconds
     passed = 0.0 if known is None else max(0.0, at_seconds - known)
-    faded = surge.expected_bytes * 0.5 ** (passed / HALF_LIFE_SECONDS)
-    return Surge(looks, max(faded, float(risen)), at_seconds)
+    faded_bytes = surge.expected_bytes * 0.5 ** (passed / HALF_LIFE_SECONDS)
+    return Surge(looks, max(faded_bytes, float(risen_bytes)), at_seconds)

@@ -23,6 +23,7 @@ from leakguard._core.policy import (
     step,
 )
 from leakguard._core.policy_table import Level, rank
+from leakguard._core.recycling import Legacy
 from leakguard._core.surge import Surge, looked
 from leakguard._readers.process import peak_rss_bytes
 from leakguard._runtime.recycling import Recycler
@@ -96,7 +97,8 @@ class Protection:
     def _forget(self) -> None:
         self._state = PolicyState()
         self._estimate: _Estimate | None = None
-        self._surge, self._surge_limit = Surge(), ""
+        self._surge = Surge()
+        self._surge_limit: str | None = None
         self._peak_bytes: int | None = None
         self._transitions = Counter[str]()
         self._actions = Counter[str]()
@@ -165,12 +167,24 @@ class Protection:
         if now.unreclaimable_bytes is None or not now.limit_bytes:
             return Observation(at_seconds, now.ratio, left)
         if now.source != self._surge_limit:  # another limit, another use of it
-            self._surge, self._surge_limit = Surge(), now.source
+            if self._surge_limit is None:
+                self._inherit(now.limit_bytes)
+            else:
+                self._surge = Surge()
+            self._surge_limit = now.source
         used = now.unreclaimable_bytes
         self._surge = looked(self._surge, at_seconds, used, used + above)
-        ratio = self._surge.used_bytes / now.limit_bytes
         surge_ratio = self._surge.expected_bytes / now.limit_bytes
-        return Observation(at_seconds, ratio, left, surge_ratio)
+        peak_ratio = self._surge.used_bytes / now.limit_bytes
+        return Observation(at_seconds, now.ratio, left, surge_ratio, peak_ratio)
+
+    def _inherit(self, limit_bytes: int) -> None:
+        """Begin with what the worker knew whose place this one has taken."""
+        left = self.recycler.inherited()
+        self._surge = Surge((), left.surge_bytes, left.at_seconds)
+        if left.floor_bytes is not None:
+            floor_ratio = left.floor_bytes / limit_bytes
+            self._state = self._state._replace(floor_ratio=floor_ratio)
 
     def _above(self, seen: State) -> int:
         """Return by how much this process used more, since the last look, than now.
@@ -212,6 +226,13 @@ class Protection:
             "; nothing is done: a dry run" if self._policy.dry_run else "",
         )
 
+    def _legacy(self, seen: State) -> Legacy:
+        floor_ratio, limit_bytes = self._state.floor_ratio, seen.pressure.limit_bytes
+        floor_bytes = None
+        if floor_ratio is not None and limit_bytes is not None:
+            floor_bytes = floor_ratio * limit_bytes
+        return Legacy(self._surge.expected_bytes, floor_bytes)
+
     def _act(self, action: Action, seen: State) -> None:
         self._actions[action.kind] += 1
         if action.kind == "warn":
@@ -221,6 +242,6 @@ class Protection:
         elif action.kind == "record":
             self._record()
         elif action.kind == "recycle":
-            self.recycler.consider(action, seen)
+            self.recycler.consider(action, seen, self._legacy(seen))
         else:
             self.reliefs.ask(action)

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from leakguard._core.pressure import pressure_of
 from leakguard._core.records import Unknown
 from leakguard._core.recycling import (
+    NOTHING_LEFT,
     SERVERS,
+    Legacy,
     Objection,
     Situation,
     object_to,
@@ -33,7 +35,12 @@ from leakguard._readers.servers import (
     started_ticks,
     uvicorn_server,
 )
-from leakguard._runtime.private_directory import name_for_user, open_private
+from leakguard._runtime.siblings import (
+    open_shared,
+    read_shared,
+    take_turn,
+    write_shared,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -51,7 +58,6 @@ _log = logging.getLogger("leakguard")
 #: What uvicorn has accepted it gets so long to read, for it closes what it has not
 #: read when it ends: at 1000 new connections a second, one in two ends lost a request.
 LINGER_SECONDS: Final = 1.0
-_MOST_BYTES: Final = 65_536
 
 
 class Account(NamedTuple):
@@ -105,17 +111,39 @@ class Recycler:
         if now_bytes is not None:
             self._least_bytes = min(now_bytes, self._least_bytes or now_bytes)
 
-    def consider(self, action: Action, seen: State) -> None:
+    def inherited(self) -> Legacy:
+        """Return what the last worker that was replaced knew.
+
+        Its successor would have to learn it anew, at the limit already. Never raises.
+        Cost: some milliseconds.
+        """
+        try:
+            worker = read_worker(self._look())
+            if isinstance(worker, Unknown):
+                return Legacy()
+            shared = open_shared(worker, self._directories)
+            if isinstance(shared, Objection):
+                return Legacy()
+            try:
+                return read_shared(shared)[1]
+            finally:
+                os.close(shared)
+        except Exception:  # noqa: BLE001 - never the program's trouble
+            return Legacy()
+
+    def consider(
+        self, action: Action, seen: State, legacy: Legacy = NOTHING_LEFT
+    ) -> None:
         """Ask the server to replace this worker, or tell once why not. Never raises.
 
-        The level has to last first, for the reliefs to have their chance. Cost: some
-        milliseconds, and no more once it was asked.
+        The level has to last first, for the reliefs to have their chance. The next one
+        inherits the ``legacy``. Cost: some ms, and no more once it was asked.
         """
         lasts = action.held_seconds >= self._policy.cool_down_seconds["recycle"]
         if self.is_asked or not lasts:
             return
         try:
-            objection = self._consider(action, seen)
+            objection = self._consider(action, seen, legacy)
         except Exception as error:  # noqa: BLE001 - never the program's trouble
             objection = Objection("failed", f"asking failed: {type(error).__name__}")
         if objection is None or objection.kind == "soon":
@@ -125,7 +153,9 @@ class Recycler:
             self._told.add(objection.kind)
             _log.warning("this process is not replaced: %s", objection.reason)
 
-    def _consider(self, action: Action, seen: State) -> Objection | None:
+    def _consider(
+        self, action: Action, seen: State, legacy: Legacy
+    ) -> Objection | None:
         at = self._look()
         worker = read_worker(at)
         if isinstance(worker, Unknown):
@@ -135,11 +165,11 @@ class Recycler:
         objection = object_to(server, self._policy, now)
         if objection is not None:
             return objection
-        turn = _take_turn(worker, self._directories)
+        turn = take_turn(worker, self._directories)
         if isinstance(turn, Objection):
             return turn
         try:
-            objection = self._in_turn(turn, at, worker)
+            objection = self._in_turn(turn, at, worker, legacy)
             if objection is None:
                 self._turn = turn
         finally:
@@ -152,14 +182,17 @@ class Recycler:
             _log.warning(text, server.name, reason)
         return objection
 
-    def _in_turn(self, turn: int, at: Here, worker: Worker) -> Objection | None:
+    def _in_turn(
+        self, turn: int, at: Here, worker: Worker, legacy: Legacy
+    ) -> Objection | None:
         """Ask, unless there were too many lately; the siblings' lock is held."""
         server, now = SERVERS[worker.server], self._clock()
-        times = [known for known in _read_times(turn) if known <= now]
+        times = [known for known in read_shared(turn)[0] if known <= now]
         ages = tuple(now - known for known in times)
         objection = object_to_rate(server, self._policy, ages)
         if objection is None:
-            _write_times(turn, [*times, now][-self._policy.recycles_per_hour :])
+            times = [*times, now][-self._policy.recycles_per_hour :]
+            write_shared(turn, times, legacy)
             self._ways[server.way](at, worker)
         return objection
 
@@ -236,62 +269,3 @@ WAYS: Final[Mapping[Way, Ask]] = {
     "reload all": _reload_all,
     "after task": _after_task,
 }
-
-
-def _take_turn(worker: Worker, directories: Iterable[str] | None) -> int | Objection:
-    """Return the open and locked file of this master's workers.
-
-    In a directory of this user's alone: nobody else can have planted a link there.
-    """
-    import fcntl
-
-    name = f"recycling-{worker.master_pid}-{worker.master_started}"
-    why = "no directory"
-    for parent in directories if directories is not None else _shared_directories():
-        try:
-            turn = _open_private(parent, name)
-        except OSError as error:
-            why = f"{parent}: {error.strerror or type(error).__name__}"
-            continue
-        try:
-            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(turn)
-            return Objection("sibling", "another one is just being replaced")
-        return turn
-    return Objection("lock", f"it can share no lock with the others ({why})")
-
-
-def _shared_directories() -> list[str]:
-    """Return where siblings could meet, the best place first."""
-    named = (os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "TMPDIR"))
-    return [*filter(None, named), "/tmp", "/dev/shm"]  # noqa: S108 - made private
-
-
-def _open_private(parent: str, name: str) -> int:
-    """Open a file in this user's directory below ``parent``, both made if need be.
-
-    Raises:
-        OSError: that is not possible, or the directory is not this user's alone.
-
-    """
-    directory = open_private(f"{parent}/{name_for_user()}")
-    try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-        return os.open(name, flags, 0o600, dir_fd=directory)
-    finally:
-        os.close(directory)
-
-
-def _read_times(turn: int) -> list[float]:
-    """Return when workers were replaced; what is no number is left out."""
-    found = []
-    for word in os.pread(turn, _MOST_BYTES, 0).split():
-        with suppress(ValueError):
-            found.append(float(word))
-    return found
-
-
-def _write_times(turn: int, times: list[float]) -> None:
-    os.ftruncate(turn, 0)
-    os.pwrite(turn, " ".join(f"{known:.3f}" for known in times).encode(), 0)

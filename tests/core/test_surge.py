@@ -42,7 +42,8 @@ def test_what_rises_and_stays_is_no_surge() -> None:
 
 
 def test_what_falls_for_good_is_no_surge() -> None:
-    assert after([185, 185, 130, 130]).expected_bytes == 0
+    for length in range(1, LOOKS):
+        assert after([185, 185] + [130] * length).expected_bytes == 0
 
 
 def test_half_of_it_is_expected_after_a_while_without() -> None:

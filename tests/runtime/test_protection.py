@@ -12,6 +12,7 @@ import pytest
 from leakguard._core.forecast import Forecast
 from leakguard._core.policy import Action, Policy
 from leakguard._core.pressure import Pressure
+from leakguard._core.recycling import NOTHING_LEFT, Legacy
 from leakguard._core.samples import Limit, Reading, Sample
 from leakguard._core.trend import judge_history
 from leakguard._runtime.gate import EXPIRES_SECONDS, Gate
@@ -56,9 +57,17 @@ class Asking(Recycler):
     def __init__(self, policy: Policy | None) -> None:
         super().__init__(policy or Policy())
         self.considered: list[tuple[float, float | None]] = []
+        self.left: list[Legacy] = []
+        self.heritage = Legacy()
 
-    def consider(self, action: Action, seen: State) -> None:
+    def inherited(self) -> Legacy:
+        return self.heritage
+
+    def consider(
+        self, action: Action, seen: State, legacy: Legacy = NOTHING_LEFT
+    ) -> None:
         self.considered.append((action.held_seconds, seen.pressure.ratio))
+        self.left.append(legacy)
         if action.held_seconds:
             self.account = Account(1, action.reason)
 
@@ -218,9 +227,7 @@ def test_room_is_kept_for_what_is_needed_for_moments(
     assert world.protection.level == "elevated"
     world.tick(*[0.77] * 18)
     assert world.protection.level == "critical"
-    assert re.search(
-        f"{AT} 96.* % of its limit, peaks of 19.* % included, and", caplog.text
-    )
+    assert re.search(f"{AT} 77 % of its limit, at its peaks 96.* %, and", caplog.text)
     world.limit_bytes *= 2
     world.source = "another limit"
     world.tick(*[0.38] * 30)
@@ -239,6 +246,20 @@ def test_what_its_own_process_needed_between_two_looks_is_seen(world: World) -> 
     world.peak_bytes = None
     world.tick(*[0.5] * 30)
     assert world.protection.level == "ok"
+
+
+def test_a_worker_begins_with_what_the_one_before_it_knew(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.protection.reset()
+    known = Legacy(0.2 * LIMIT_BYTES, 0.3 * LIMIT_BYTES, world.now)
+    world.recycler.heritage = known
+    world.tick(*[0.97] * 3)
+    assert world.protection.level == "critical"
+    assert "from the start" not in caplog.text
+    left = world.recycler.left[-1]
+    assert left.surge_bytes == pytest.approx(known.surge_bytes, rel=0.1)
+    assert left.floor_bytes == pytest.approx(known.floor_bytes)
 
 
 def test_a_process_that_lives_by_its_peaks_is_not_refused_work(world: World) -> None:

@@ -20,10 +20,10 @@ import pytest
 from leakguard._core.policy import Action, Policy
 from leakguard._core.pressure import Pressure
 from leakguard._core.records import Unknown
-from leakguard._core.recycling import Worker
+from leakguard._core.recycling import NOTHING_LEFT, Legacy, Worker
 from leakguard._core.samples import Limit, Reading, Sample
 from leakguard._readers.servers import Here, here, started_ticks
-from leakguard._runtime import recycling
+from leakguard._runtime import recycling, siblings
 from leakguard._runtime.recycling import LINGER_SECONDS, WAYS, Recycler
 from leakguard._runtime.watcher import State
 
@@ -194,11 +194,41 @@ def test_what_is_in_the_file_is_bounded_and_need_not_make_sense(world: World) ->
         world.consider(worker)
         end(worker)
     (file,) = world.directory.glob("leakguard-*/recycling-30-777")
-    assert len(file.read_text("ascii").split()) == 2
-    file.write_bytes(b"\0\xff one 1e999 nan -5 " + bytes(100_000))
+    *times, surge = file.read_text("ascii").split()
+    assert (len(times), surge) == (2, "surge=0")
+    file.write_bytes(b"\0\xff one 1e999 nan -5 surge=x surge= =5 " + bytes(100_000))
+    assert last_surge(world) == 0.0
     world.consider(last := world.sibling(policy))
     assert last.is_asked
     end(last)
+
+
+def last_surge(world: World) -> float:
+    return world.sibling().inherited().surge_bytes
+
+
+def test_the_next_worker_knows_what_the_last_one_needed_for_moments(
+    world: World,
+) -> None:
+    assert world.sibling().inherited() == NOTHING_LEFT
+    worker = world.sibling()
+    left = Legacy(24 * MIB, 90 * MIB)
+    worker.consider(ACTION, seen(200 * MIB), left)
+    went_at = world.now
+    assert world.sibling().inherited() == left._replace(at_seconds=went_at)
+    end(worker)
+    assert last_surge(world) == 24 * MIB
+
+
+def test_who_has_no_siblings_inherits_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = world.directory / "missing"
+    assert world.sibling(None, missing).inherited() == NOTHING_LEFT
+    world.worker = Unknown("no server")
+    assert world.sibling().inherited() == NOTHING_LEFT
+    monkeypatch.setattr(recycling, "read_worker", lambda _at: 1 / 0)
+    assert world.sibling().inherited() == NOTHING_LEFT
 
 
 def test_the_lock_is_this_users_alone(world: World) -> None:
@@ -260,7 +290,7 @@ def test_the_first_directory_that_will_do(world: World) -> None:
 def test_where_siblings_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
     monkeypatch.setenv("TMPDIR", "")
-    assert recycling._shared_directories() == ["/run/user/7", "/tmp", "/dev/shm"]
+    assert siblings.shared_directories() == ["/run/user/7", "/tmp", "/dev/shm"]
 
 
 def test_asking_that_fails_frees_the_lock_and_is_told(
@@ -337,8 +367,8 @@ def test_a_worker_that_is_killed_frees_the_lock(world: World) -> None:
     program = (
         f"import sys, time; sys.path.insert(0, {SOURCE!r})\n"
         "from leakguard._core.recycling import Worker\n"
-        "from leakguard._runtime.recycling import _take_turn\n"
-        f"turn = _take_turn(Worker('gunicorn', 30, 777), [{str(world.directory)!r}])\n"
+        "from leakguard._runtime.siblings import take_turn\n"
+        f"turn = take_turn(Worker('gunicorn', 30, 777), [{str(world.directory)!r}])\n"
         "print(turn, flush=True)\n"
         "time.sleep(60)\n"
     )
