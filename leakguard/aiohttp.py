@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from leakguard._core import access
 from leakguard._middleware import Door, ask_debug
 from leakguard._render.refusal import readiness, refuse
+from leakguard._request_routes import of_match
 from leakguard._shortage import out_of_memory, room
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from leakguard._core.gate import Priority
     from leakguard._render.refusal import Answer
+    from leakguard._runtime.gate import Gate
     from leakguard.guard import Guard
     from leakguard.routes import DebugRoutes
 
@@ -75,9 +77,16 @@ def middleware(
                 raise
             return _fail(error, request)
         finally:
-            gate.end()
+            _end(gate, request)
 
     return guarded
+
+
+def _end(gate: Gate, request: Request) -> None:
+    gate.end()
+    route = of_match(request.match_info)
+    if route is not None:
+        gate.count_route(route)
 
 
 def _address(request: Request) -> str | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from leakguard._core.access import Request, joined
 from leakguard._middleware import Door, ask_debug
 from leakguard._render.refusal import readiness, refuse
+from leakguard._request_routes import of_scope
 from leakguard._shortage import out_of_memory, room
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from leakguard._core.gate import Priority
     from leakguard._render.refusal import Answer
+    from leakguard._runtime.gate import Gate
     from leakguard.guard import Guard
     from leakguard.routes import DebugRoutes
 
@@ -106,7 +108,14 @@ class Middleware:
                 return await _survive(self._app, scope, receive, send)
             return await self._app(scope, receive, send)
         finally:
-            gate.end()
+            _end(gate, scope)
+
+
+def _end(gate: Gate, scope: Scope) -> None:
+    gate.end()
+    route = of_scope(scope)
+    if route is not None:
+        gate.count_route(route)
 
 
 def _request(scope: Scope, path: str) -> Request:

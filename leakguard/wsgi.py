@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from leakguard._core.access import Request, joined
 from leakguard._middleware import Door
 from leakguard._render.refusal import readiness, refuse
+from leakguard._request_routes import of_environ
 from leakguard._shortage import out_of_memory, room
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from leakguard._core.gate import Priority
     from leakguard._render.refusal import Answer
+    from leakguard._runtime.gate import Gate
     from leakguard.guard import Guard
     from leakguard.routes import DebugRoutes
 
@@ -90,14 +92,28 @@ class Middleware:
         if refusal is not None:
             answer = refuse(refusal, environ.get("HTTP_ACCEPT"))
             return _send(answer, environ, start_response)
+        return self._serve(gate, environ, start_response)
+
+    def _serve(
+        self, gate: Gate, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        route: str | None = None
+
+        def begun(*response: Any, **named: Any) -> Any:  # noqa: ANN401 - handed on
+            nonlocal route
+            route = of_environ(environ)  # Flask forgets it before it returns
+            return start_response(*response, **named)
+
         gate.begin()
         try:
-            result = self._app(environ, start_response)
+            result = self._app(environ, begun)
+            if route is not None:
+                gate.count_route(route)
             if not _is_whole(result, environ):
                 return _Counted(result, gate.end)
         except MemoryError as error:
             gate.end()
-            if not door.is_hard:
+            if not self._door.is_hard:
                 raise
             return _fail(error, environ, start_response)
         except BaseException:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from leakguard._core.by_route import explaining_route
 from leakguard._core.evidence import NO_LOOK, gather, stopped
 from leakguard._core.judge import acquitted_verdict
 from leakguard._core.overhead import LEAST_WORK, NO_TIME, Span
@@ -16,7 +17,8 @@ from leakguard._core.units import format_seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leakguard._core.evidence import DeepLook
+    from leakguard._core.by_route import RouteGrowth
+    from leakguard._core.evidence import DeepLook, Growth
     from leakguard._core.observe import GrowthRow
     from leakguard._core.records import Acquittal, Frame, Suspect
     from leakguard._core.samples import Sample
@@ -33,12 +35,16 @@ _EXPLAINED_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One window: when, how long, how much work, and survivors by allocating frame."""
+    """One window: when, how long, how much work, and survivors by allocating frame.
+
+    ``routes`` are the requests in it by route, where that is told.
+    """
 
     at_seconds: float
     seconds: float
     work: int | None
     sites: Mapping[Frame, tuple[int, int]]
+    routes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,17 @@ class Findings:
             Burst(at.at_seconds, at.work or 0 if by_work else at.seconds, at.sites)
             for at in self.looks
         )
+
+    def route_of(self, growth: Growth) -> RouteGrowth | None:
+        """Return the route whose requests a growth goes with."""
+        frames = {stack[0] for stack in growth.stacks}
+        amounts = [
+            float(
+                sum(size for frame, (size, _) in look.sites.items() if frame in frames)
+            )
+            for look in self.looks
+        ]
+        return explaining_route(amounts, [look.routes for look in self.looks])
 
     def deep_look(self) -> DeepLook:
         """Return the look at depth, its work in the units of the rows."""
@@ -122,7 +139,9 @@ def weigh(found: Findings, names: Names, *, seconds: float) -> Weighed:
     )
     pace = found.seconds_per_unit
     held = fastest_held(growths)
-    suspects = accuse(guilty, names, held=held, seconds_per_call=pace)
+    suspects = accuse(
+        guilty, names, held=held, seconds_per_call=pace, route_of=found.route_of
+    )
     rate = sum(a.growth_bytes_per_call or 0.0 for a in acquitted) / (pace or 1.0)
     return Weighed(found, suspects, tuple(acquitted), rate)
 

@@ -77,7 +77,8 @@ class Suspect:
     """One leak: where it is allocated, who holds it, how fast it grows, what to do.
 
     ``stack`` holds ``"file:line in function"`` texts, innermost first.
-    ``confidence`` lies between 0 and 1.
+    ``confidence`` lies between 0 and 1. ``route`` is the one whose requests the growth
+    goes with, where the framework tells routes.
     """
 
     rank: int
@@ -94,6 +95,8 @@ class Suspect:
     pattern: Pattern
     hint: str
     example: str | None = None
+    route: str | None = None
+    growth_bytes_per_route_call: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

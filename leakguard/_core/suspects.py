@@ -12,6 +12,7 @@ from leakguard._core.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from leakguard._core.by_route import RouteGrowth
     from leakguard._core.evidence import Bound, Growth, Holding
     from leakguard._core.observe import GrowthRow
     from leakguard._core.records import Frame, Stack, Verdict
@@ -51,18 +52,27 @@ def accuse(
     *,
     held: float,
     seconds_per_call: float | None,
+    route_of: Callable[[Growth], RouteGrowth | None] = lambda _growth: None,
 ) -> tuple[Suspect, ...]:
     """Return the growths that nothing bounds, as suspects in order of their rate.
 
     ``held`` is the fastest growth that has a holder, guilty or not; see ``_counts``.
     ``seconds_per_call`` is ``None`` when the growths are per second, not per call.
+    ``route_of`` tells whose requests a growth goes with.
     """
     total = sum(growth.size_per_call for growth in growths)
     kept = [growth for growth in growths if _counts(growth, total, held)]
     return tuple(
-        _suspect(rank, growth, names, seconds_per_call)
+        _of_route(_suspect(rank, growth, names, seconds_per_call), route_of(growth))
         for rank, growth in enumerate(kept, start=1)
     )
+
+
+def _of_route(suspect: Suspect, found: RouteGrowth | None) -> Suspect:
+    if found is None:
+        return suspect
+    route, rate = found
+    return replace(suspect, route=route, growth_bytes_per_route_call=rate)
 
 
 def accuse_native(verdict: Verdict) -> Suspect:

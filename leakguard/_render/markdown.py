@@ -47,6 +47,7 @@ def _suspect(suspect: Suspect, cwd: str | None) -> str:
     title = _code(style.title(suspect, cwd))
     items = [
         ("what", _escape(style.what(suspect))),
+        ("route", _escape(style.route(suspect))),
         ("held by", suspect.owner and _owner(suspect.owner)),
         ("pattern", _escape(style.pattern(suspect))),
         ("fix", suspect.hint and f"**{_escape(suspect.hint)}**"),

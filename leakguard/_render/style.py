@@ -192,6 +192,15 @@ def what(suspect: Suspect) -> str:
     return f"{objects}, {blocks}" if objects else blocks
 
 
+def route(suspect: Suspect) -> str:
+    """Return whose requests it goes with, ``"/orders/<id>, 2.0 KiB per request"``."""
+    if suspect.route is None:
+        return ""
+    per_call = suspect.growth_bytes_per_route_call
+    growth = "" if per_call is None else f", {format_bytes(per_call)} per request"
+    return plain(suspect.route) + growth
+
+
 def pattern(suspect: Suspect) -> str:
     """Return what kind of bug it is, how sure that is, and the bug's identity."""
     sure = confidence(suspect.confidence)

@@ -78,6 +78,7 @@ def _suspect(view: _View, suspect: Suspect) -> list[str]:
     title = f"{growth or 'growing'}  {style.title(suspect, view.cwd)}"
     lines = [view.paint("strong", f"{f'{suspect.rank}.':<{_MARGIN}}{title}")]
     lines += _field(view, "what", style.what(suspect))
+    lines += _field(view, "route", style.route(suspect))
     if suspect.owner:
         lines += _owner(view, suspect.owner)
     lines += _field(view, "pattern", style.pattern(suspect))

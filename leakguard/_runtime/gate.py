@@ -42,13 +42,14 @@ class _Published(NamedTuple):
 class Gate:
     """Lets units of work in, or not, and counts them. Any thread may ask.
 
-    ``begin()`` and ``end()`` go around each unit that came in. While it ``is_open``
+    ``begin()`` and ``end()`` go around each unit that came in, ``count_route()`` tells
+    what it was. While it ``is_open``
     whoever comes is let in, and may stay.
     """
 
     __slots__ = (
         *("_admitted", "_chance", "_clock", "_day_clock", "_forced", "_open"),
-        *("_published", "_shed", "begin", "end", "is_open"),
+        *("_published", "_shed", "begin", "count_route", "end", "is_open"),
     )
 
     def __init__(
@@ -60,6 +61,7 @@ class Gate:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.begin, self.end = work.begin, work.end
+        self.count_route = work.count_route
         self._clock, self._day_clock, self._chance = clock, day_clock, chance
         self.reset()
 

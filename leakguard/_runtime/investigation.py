@@ -241,14 +241,19 @@ class Investigation:
 
     def _look(self, thread: DaemonThread, seconds: float) -> None:
         with newborn_window() as window:
-            opened = self._now()
+            opened, routes = self._now(), self._work.read_routes()
             thread.wait(seconds)
             span = self._now().since(opened)
             if collects_automatically():
                 gc.collect()
             sites = window.read_traces().by_frame()
+        now = self._work.read_routes()
         look = Look(
-            opened.seconds - self._begun.seconds, span.seconds, span.work, _most(sites)
+            opened.seconds - self._begun.seconds,
+            span.seconds,
+            span.work,
+            _most(sites),
+            {route: n - routes.get(route, 0) for route, n in now.items()},
         )
         looks = (*self._found.looks, look)[-KEPT_LOOKS:]
         self._found = replace(self._found, looks=looks)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
+#: Beyond so many routes they are counted as one.
+MOST_ROUTES, OTHER_ROUTES = 256, "other routes"
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -24,11 +27,12 @@ class WorkCounter:
     Both return a number without meaning.
     """
 
-    __slots__ = ("_abandoned", "_begun", "_ended", "begin", "end")
+    __slots__ = ("_abandoned", "_begun", "_ended", "_routes", "begin", "end")
 
     def __init__(self) -> None:
         self._begun, self._ended = count(), count()
         self._abandoned = 0
+        self._routes: dict[str, count[int]] = {}
         self.begin = self._begun.__next__
         self.end = self._ended.__next__
 
@@ -39,6 +43,18 @@ class WorkCounter:
         if not begun:
             return None
         return Work(finished, max(0, begun - finished - self._abandoned))
+
+    def count_route(self, route: str) -> None:
+        """Count a unit by its route, of which there are few. Cost: about 0.1 µs."""
+        step = self._routes.get(route)
+        if step is None:
+            name = route if len(self._routes) < MOST_ROUTES else OTHER_ROUTES
+            step = self._routes.setdefault(name, count())
+        next(step)
+
+    def read_routes(self) -> dict[str, int]:
+        """Return how many units were counted by each route."""
+        return {route: _value(step) for route, step in self._routes.copy().items()}
 
     def abandon(self) -> None:
         """Forget the units under way: in a forked child they are the parent's."""

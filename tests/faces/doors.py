@@ -44,6 +44,10 @@ class Doorman:
         )
         self.gate.publish(state)
 
+    def routes(self) -> dict[str, int]:
+        """Return how many requests each route has served."""
+        return self._work.read_routes()
+
     def work(self) -> tuple[int, int]:
         """Return how many requests have finished, and how many are under way."""
         found = self._work.read() or Work(0, 0)

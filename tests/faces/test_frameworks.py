@@ -43,7 +43,15 @@ def over_asgi(app: asgi.Application, path: str) -> int:
     return connection.status
 
 
-def check(serve: Callable[[Any, str], int], app: object, door: Doorman) -> None:
+BY_PATH = {"/page": 1, "/healthz": 1}
+
+
+def check(
+    serve: Callable[[Any, str], int],
+    app: object,
+    door: Doorman,
+    routes: dict[str, int] = BY_PATH,
+) -> None:
     """Ask for pages while there is memory, and when there is none."""
     assert serve(app, "/page") == 200
     assert serve(app, "/missing") == 404
@@ -53,6 +61,7 @@ def check(serve: Callable[[Any, str], int], app: object, door: Doorman) -> None:
     assert serve(app, "/missing") == 503
     assert serve(app, "/healthz") == 200
     assert door.work() == (3, 0)
+    assert door.routes() == routes
 
 
 def test_flask(door: Doorman) -> None:
@@ -84,9 +93,9 @@ def test_django(door: Doorman, monkeypatch: pytest.MonkeyPatch) -> None:
         ROOT_URLCONF="shop_urls",
         USE_TZ=True,
     )
-    check(over_wsgi, wsgi.Middleware(get_wsgi_application(), door.guard), door)
+    check(over_wsgi, wsgi.Middleware(get_wsgi_application(), door.guard), door, {})
     other = Doorman()
-    check(over_asgi, asgi.Middleware(get_asgi_application(), other.guard), other)
+    check(over_asgi, asgi.Middleware(get_asgi_application(), other.guard), other, {})
 
 
 def test_starlette(door: Doorman) -> None:

@@ -92,6 +92,8 @@ def test_the_document_is_the_documented_one() -> None:
         "pattern",
         "hint",
         "example",
+        "route",
+        "growth_bytes_per_route_call",
     ]
     assert list(DOCUMENT["acquitted"][0]) == [
         "site",

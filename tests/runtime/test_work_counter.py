@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from leakguard._runtime.work_counter import Work, WorkCounter
+from leakguard._runtime.work_counter import MOST_ROUTES, OTHER_ROUTES, Work, WorkCounter
 
 
 def test_nothing_begun_is_not_zero() -> None:
@@ -18,6 +18,17 @@ def test_units_are_under_way_until_they_end() -> None:
     assert counter.read() == Work(finished=0, in_flight=2)
     counter.end()
     assert counter.read() == Work(finished=1, in_flight=1)
+
+
+def test_units_are_counted_by_route_of_which_there_are_few() -> None:
+    work = WorkCounter()
+    for number in range(MOST_ROUTES + 5):
+        for _ in range(2):
+            work.count_route(f"/page/{number}")
+    counts = work.read_routes()
+    assert counts["/page/0"] == 2
+    assert counts[OTHER_ROUTES] == 10
+    assert len(counts) == MOST_ROUTES + 1
 
 
 def test_threads_lose_no_count() -> None:
