@@ -36,7 +36,8 @@ class Door(Generic[_R]):
     """Asks the gate of a guard for each request, which is a ``_R``.
 
     ``gate`` is ``None`` until the first request; ``own_paths`` are answered here;
-    ``is_hard`` says that the guard has a hard heap limit; ``failures`` counts what the
+    ``is_hard`` says that the guard has a hard heap limit, ``is_special`` that there is
+    more to do than to ask the gate; ``failures`` counts what the
     user's callables raised or returned in vain.
     """
 
@@ -70,9 +71,10 @@ class Door(Generic[_R]):
         self.readiness_path = readiness_path
         self.debug = debug
         own = () if debug is None else debug.paths
-        self.own_paths = frozenset([*own, readiness_path])
+        self.own_paths = frozenset([*own, *filter(None, [readiness_path])])
         self.gate: Gate | None = None
         self.is_hard = False
+        self.is_special = bool(self.own_paths)
         self.failures = 0
 
     def find_gate(self) -> Gate:
@@ -85,6 +87,7 @@ class Door(Generic[_R]):
             guard = self._guard if self._guard is not None else watch()
             guard.start()
             self.is_hard = listen()
+            self.is_special = self.is_special or self.is_hard
             if self.debug is not None:
                 self.debug.attach()
             self.guard, self.gate = guard, guard.gate

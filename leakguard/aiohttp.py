@@ -84,9 +84,8 @@ def middleware(
 
 def _end(gate: Gate, request: Request) -> None:
     gate.end()
-    route = of_match(request.match_info)
-    if route is not None:
-        gate.count_route(route)
+    if gate.work.by_route:
+        gate.work.count_route(of_match(request.match_info))
 
 
 def _address(request: Request) -> str | None:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from leakguard._core.gate import Priority
     from leakguard._render.refusal import Answer
-    from leakguard._runtime.gate import Gate
     from leakguard.guard import Guard
     from leakguard.routes import DebugRoutes
 
@@ -80,9 +79,22 @@ class Middleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         kind = scope["type"]
-        if kind not in ("http", "websocket"):
+        if kind != "http" and kind != "websocket":  # noqa: PLR1714 - this is quicker
             return await self._app(scope, receive, send)
-        door = self._door
+        door, gate = self._door, self._door.gate
+        if gate is None or not gate.is_open or door.is_special:
+            return await self._guarded(scope, receive, send)
+        gate.begin()
+        try:
+            return await self._app(scope, receive, send)
+        finally:
+            gate.end()
+            if gate.work.by_route:
+                gate.work.count_route(of_scope(scope))
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a connection that may be refused, or answered here."""
+        kind, door = scope["type"], self._door
         gate = door.gate or door.find_gate()
         path = scope["path"]
         root = scope.get("root_path")
@@ -108,14 +120,9 @@ class Middleware:
                 return await _survive(self._app, scope, receive, send)
             return await self._app(scope, receive, send)
         finally:
-            _end(gate, scope)
-
-
-def _end(gate: Gate, scope: Scope) -> None:
-    gate.end()
-    route = of_scope(scope)
-    if route is not None:
-        gate.count_route(route)
+            gate.end()
+            if gate.work.by_route:
+                gate.work.count_route(of_scope(scope))
 
 
 def _request(scope: Scope, path: str) -> Request:

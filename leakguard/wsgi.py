@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from leakguard._core.gate import Priority
     from leakguard._render.refusal import Answer
     from leakguard._runtime.gate import Gate
+    from leakguard._runtime.work_counter import WorkCounter
     from leakguard.guard import Guard
     from leakguard.routes import DebugRoutes
 
@@ -78,25 +79,54 @@ class Middleware:
     ) -> Iterable[bytes]:
         """Handle one request."""
         door = self._door
-        gate = door.gate or door.find_gate()
-        path = environ.get("PATH_INFO", "")
+        gate = door.gate
+        if gate is None or not gate.is_open or door.own_paths:
+            gate = gate or door.find_gate()
+            answer = self._answer(gate, environ)
+            if answer is not None:
+                return _send(answer, environ, start_response)
+        gate.begin()
+        try:
+            if gate.work.by_route:
+                result = self._by_route(gate.work, environ, start_response)
+            else:
+                result = self._app(environ, start_response)
+            if not _is_whole(result, environ):
+                return _Counted(result, gate.end)
+        except MemoryError as error:
+            gate.end()
+            if not door.is_hard:
+                raise
+            return _fail(error, environ, start_response)
+        except BaseException:
+            gate.end()
+            raise
+        gate.end()
+        return result
+
+    def _answer(self, gate: Gate, environ: WSGIEnvironment) -> Answer | None:
+        """Return what is answered here, or in place of the application."""
+        door, path = self._door, environ.get("PATH_INFO", "")
         if not path.isascii():  # bytes in the guise of text, "Unicode Issues"
             path = path.encode("latin-1", "replace").decode("utf-8", "replace")
         if path in door.own_paths:
             if path == door.readiness_path:
-                return _send(readiness(ready=gate.ready), environ, start_response)
+                return readiness(ready=gate.ready)
             found = door.answer_debug(_request(environ, path))
             if found is not None:
-                return _send(found, environ, start_response)
+                return found
         refusal = None if gate.is_open else door.refuse(gate, environ, path)
-        if refusal is not None:
-            answer = refuse(refusal, environ.get("HTTP_ACCEPT"))
-            return _send(answer, environ, start_response)
-        return self._serve(gate, environ, start_response)
+        if refusal is None:
+            return None
+        return refuse(refusal, environ.get("HTTP_ACCEPT"))
 
-    def _serve(
-        self, gate: Gate, environ: WSGIEnvironment, start_response: StartResponse
+    def _by_route(
+        self,
+        work: WorkCounter,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
     ) -> Iterable[bytes]:
+        """Call the application, and count the request by its route."""
         route: str | None = None
 
         def begun(*response: Any, **named: Any) -> Any:  # noqa: ANN401 - handed on
@@ -104,22 +134,8 @@ class Middleware:
             route = of_environ(environ)  # Flask forgets it before it returns
             return start_response(*response, **named)
 
-        gate.begin()
-        try:
-            result = self._app(environ, begun)
-            if route is not None:
-                gate.count_route(route)
-            if not _is_whole(result, environ):
-                return _Counted(result, gate.end)
-        except MemoryError as error:
-            gate.end()
-            if not self._door.is_hard:
-                raise
-            return _fail(error, environ, start_response)
-        except BaseException:
-            gate.end()
-            raise
-        gate.end()
+        result = self._app(environ, begun)
+        work.count_route(route)
         return result
 
 

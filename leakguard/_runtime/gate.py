@@ -42,14 +42,14 @@ class _Published(NamedTuple):
 class Gate:
     """Lets units of work in, or not, and counts them. Any thread may ask.
 
-    ``begin()`` and ``end()`` go around each unit that came in, ``count_route()`` tells
-    what it was. While it ``is_open``
+    ``begin()`` and ``end()`` go around each unit that came in; ``work`` counts them.
+    While it ``is_open``
     whoever comes is let in, and may stay.
     """
 
     __slots__ = (
         *("_admitted", "_chance", "_clock", "_day_clock", "_forced", "_open"),
-        *("_published", "_shed", "begin", "count_route", "end", "is_open"),
+        *("_published", "_shed", "begin", "end", "is_open", "work"),
     )
 
     def __init__(
@@ -60,8 +60,7 @@ class Gate:
         day_clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.begin, self.end = work.begin, work.end
-        self.count_route = work.count_route
+        self.work, self.begin, self.end = work, work.begin, work.end
         self._clock, self._day_clock, self._chance = clock, day_clock, chance
         self.reset()
 

@@ -98,6 +98,7 @@ class Investigation:
         self._asked_until = self._suspected_until = self._rest_until = float("-inf")
         self._rest_seconds = REST_SECONDS
         self._longest_pause_seconds = 0.0
+        self._work.by_route = False
         self._found = self._before = Findings()
         self._begin()
 
@@ -164,6 +165,7 @@ class Investigation:
         self._begun = self._mark = self._now()
 
     def _run(self, thread: DaemonThread) -> None:
+        self._work.by_route = True
         try:
             self._begin()
             cycle = 0
@@ -174,6 +176,7 @@ class Investigation:
         finally:
             if self._thread is thread:
                 self._thread = None
+            self._work.by_route = self._thread is not None
 
     def _is_over(self, thread: DaemonThread) -> bool:
         """Return whether to end now; then a new request starts a thread of its own."""

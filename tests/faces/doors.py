@@ -20,6 +20,7 @@ class Doorman:
 
     def __init__(self) -> None:
         self._work = WorkCounter()
+        self._work.by_route = True
         self.keys: list[str | None] = []
         self.starts = 0
         self.gate = _Noting(self._work, self.keys)
