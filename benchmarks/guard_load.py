@@ -1,7 +1,8 @@
 """What a guard costs a busy web application: while all is well, and while it looks.
 
-Flask under waitress and Starlette under uvicorn answer over loopback, as fast as they
-are asked. Each variant is a fresh process, and the variants of a round take turns many
+Flask under waitress and Starlette under uvicorn answer over loopback. Several clients
+at once keep them busy: a share of the processor's time is one of the throughput then.
+Each variant is a fresh process, and the variants of a round take turns many
 times a second, so that a machine that is busy elsewhere is so for all of them. What
 counts is the processor time of the whole process per request, its turns through. The
 ratio told is the median over the rounds.
@@ -11,7 +12,6 @@ A round is too short for verdicts, which may take a thousandth of the time by ru
 
 from __future__ import annotations
 
-import http.client
 import importlib.util
 import json
 import logging
@@ -46,7 +46,9 @@ _AT_LEAST = {_WATCHED: 0.99, _LOOKING: 0.95}
 _TURN_SECONDS, _LOOKING_TURN_SECONDS, _WARM_UP_SECONDS = 0.05, 0.45, 0.5
 _TURNS, _LOOKING_TURNS = 80, 60
 _LOOK_SECONDS = _LOOKING_TURNS * (_TURN_SECONDS + _LOOKING_TURN_SECONDS)
-_ROWS, _LEAST_BYTES = 40, 500
+_ROWS, _LEAST_BYTES, _MOST_BYTES = 40, 500, 65_536
+_CLIENTS = 4
+_REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: keep-alive\r\n\r\n"
 
 
 def run(quick: bool) -> list[Row]:  # noqa: FBT001 - every benchmark's signature
@@ -106,7 +108,7 @@ class Server:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._seconds, self._requests = 0.0, 0
-        self._connection = http.client.HTTPConnection("127.0.0.1", int(self._said()))
+        self._clients, self._size = _clients(int(self._said()))
         self._ask_for(_WARM_UP_SECONDS)
         self._told("begin")
 
@@ -118,20 +120,24 @@ class Server:
 
     def end(self) -> dict[str, float]:
         """End it and return what was measured."""
-        self._connection.close()
+        for client in self._clients:
+            client.close()
         told = json.loads(self._told("end"))
         self._process.communicate()
         return {"µs": self._seconds / self._requests * 1e6, **told}
 
     def _ask_for(self, seconds: float) -> int:
         requests, end = 0, time.monotonic() + seconds
+        for client in self._clients:
+            client.sendall(_REQUEST)
         while time.monotonic() < end:
-            self._connection.request("GET", "/")
-            size = len(self._connection.getresponse().read())
-            if size < _LEAST_BYTES:
-                raise SystemExit(f"the application answered with {size} bytes")
-            requests += 1
-        return requests
+            for client in self._clients:
+                _receive(client, self._size)
+                client.sendall(_REQUEST)
+            requests += len(self._clients)
+        for client in self._clients:
+            _receive(client, self._size)
+        return requests + len(self._clients)
 
     def _told(self, what: str) -> str:
         assert self._process.stdin is not None
@@ -141,6 +147,33 @@ class Server:
     def _said(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
+
+
+def _clients(port: int) -> tuple[list[socket.socket], int]:
+    """Return connections that are kept, and the size of every response."""
+    address = ("127.0.0.1", port)
+    with socket.create_connection(address) as first:
+        first.sendall(_REQUEST.replace(b"keep-alive", b"close"))
+        response = b"".join(iter(lambda: first.recv(_MOST_BYTES), b""))
+    if len(response) < _LEAST_BYTES:
+        raise SystemExit(f"the application answered with {len(response)} bytes")
+    body = len(response.partition(b"\r\n\r\n")[2])
+    clients = [socket.create_connection(address) for _ in range(_CLIENTS)]
+    clients[0].sendall(_REQUEST)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += clients[0].recv(_MOST_BYTES)
+    size = len(head.partition(b"\r\n\r\n")[0]) + 4 + body
+    _receive(clients[0], size - len(head))
+    return clients, size
+
+
+def _receive(client: socket.socket, size: int) -> None:
+    while size > 0:
+        part = len(client.recv(_MOST_BYTES))
+        if not part:
+            raise SystemExit("the application closed a connection")
+        size -= part
 
 
 def _serve(app: str, variant: str) -> None:

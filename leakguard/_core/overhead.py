@@ -20,12 +20,23 @@ LEAST_WORK = 20
 class Span:
     """A stretch of time: how long, the process's processor time, work finished.
 
-    ``work`` is ``None`` where nobody counts it. Also the running totals themselves.
+    ``work`` is ``None`` where nobody counts it. ``waiting_seconds`` is for how long
+    threads were ready to run and had no processor. Also the running totals themselves.
     """
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     work: int | None = None
+    waiting_seconds: float = 0.0
+
+    @property
+    def available_seconds(self) -> float:
+        """What the program had of the time, or might have had if it was idle.
+
+        A program that the machine or a quota gives half of a processor loses twice the
+        share of its speed to the same look.
+        """
+        return max(self.cpu_seconds, self.seconds - self.waiting_seconds)
 
     def since(self, earlier: Span) -> Span:
         """Return the stretch between two readings of the running totals.
@@ -34,7 +45,11 @@ class Span:
         """
         work = None if self.work is None else self.work - (earlier.work or 0)
         return Span(
-            self.seconds - earlier.seconds, self.cpu_seconds - earlier.cpu_seconds, work
+            self.seconds - earlier.seconds,
+            self.cpu_seconds - earlier.cpu_seconds,
+            work,
+            # Of threads that have ended nothing is known any more.
+            max(0.0, self.waiting_seconds - earlier.waiting_seconds),
         )
 
     def plus(self, other: Span) -> Span:
@@ -43,7 +58,9 @@ class Span:
         if self.work is not None or other.work is not None:
             work = (self.work or 0) + (other.work or 0)
         seconds = self.seconds + other.seconds
-        return Span(seconds, self.cpu_seconds + other.cpu_seconds, work)
+        cpu_seconds = self.cpu_seconds + other.cpu_seconds
+        waiting_seconds = self.waiting_seconds + other.waiting_seconds
+        return Span(seconds, cpu_seconds, work, waiting_seconds)
 
 
 NO_TIME = Span()

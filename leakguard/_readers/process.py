@@ -18,6 +18,7 @@ from typing import Any
 _STATM = "/proc/self/statm"
 _OPEN_FILES = "/proc/self/fd"
 _STATM_FIELDS, _RESIDENT = 7, 1
+_MOST_THREADS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,27 @@ def peak_rss_bytes() -> int | None:
         return None
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024  # getrusage(2)
+
+
+def waiting_seconds(root: str = "/") -> float:
+    """Return for how long this process's threads were ready and had no processor.
+
+    The second number of ``schedstat`` (sched-stats of the kernel's documentation); a
+    quota's throttling is in it. Of the first threads only; 0.0 where it is not told.
+    Cost: about 20 µs per thread.
+    """
+    waited = 0
+    try:
+        tasks = os.listdir(f"{root}proc/self/task")
+    except OSError:
+        return 0.0
+    for task in tasks[:_MOST_THREADS]:
+        try:
+            with open(f"{root}proc/self/task/{task}/schedstat", "rb") as file:
+                waited += int(file.read().split()[1])
+        except (OSError, ValueError, IndexError):  # noqa: PERF203 - it has just ended
+            continue
+    return waited / 1e9
 
 
 def available_bytes() -> int | None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from leakguard._core.findings import Findings, Look
 from leakguard._core.overhead import LOST_SHARE, Span, lost_seconds
 from leakguard._core.records import Cost
-from leakguard._readers.process import collects_automatically
+from leakguard._readers.process import collects_automatically, waiting_seconds
 from leakguard._readers.threads import native
 from leakguard._runtime.depth import look_deep
 from leakguard._runtime.thread import DaemonThread
@@ -77,6 +77,7 @@ class Investigation:
         window_seconds: tuple[float, ...] = WINDOW_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.process_time,
+        waiting: Callable[[], float] = waiting_seconds,
     ) -> None:
         """Remember the options; nothing runs yet.
 
@@ -88,7 +89,7 @@ class Investigation:
         self._budget = budget
         self._tell_found, self._has_room = found, has_room
         self._lengths = window_seconds
-        self._clock, self._cpu_clock = clock, cpu_clock
+        self._clock, self._cpu_clock, self._waiting = clock, cpu_clock, waiting
         self.reset()
 
     def reset(self) -> None:
@@ -114,9 +115,9 @@ class Investigation:
     def cost(self) -> Cost:
         """Return what the last investigation cost, as measured."""
         found = self._found
-        seconds = found.span.seconds
+        seconds, available = found.span.seconds, found.span.available_seconds
         return Cost(
-            self._lost_seconds / seconds if seconds > 0 else None,
+            self._lost_seconds / available if available > 0 else None,
             self._longest_pause_seconds if found.looks else None,
             self._windows,
             seconds,
@@ -218,12 +219,12 @@ class Investigation:
     def _can_pay(self, thread: DaemonThread, seconds: float) -> bool:
         """Wait until so much may be lost; false when the investigation is over."""
         while self._goes_on(thread):
-            elapsed = self._clock() - self._begun.seconds
-            is_paid = self._lost_seconds + seconds <= elapsed * self._budget
-            if is_paid and self._has_room():
+            span = self._now().since(self._begun)
+            self._found = replace(self._found, span=span)
+            income = span.available_seconds * self._budget
+            if self._lost_seconds + seconds <= income and self._has_room():
                 return True
             thread.wait(_POLL_SECONDS)
-            self._found = replace(self._found, span=self._now().since(self._begun))
         return False
 
     def _paid(self, thread: DaemonThread, look: Callable[[], None]) -> None:
@@ -284,7 +285,10 @@ class Investigation:
     def _now(self) -> Span:
         work = self._work.read()
         return Span(
-            self._clock(), self._cpu_clock(), None if work is None else work.finished
+            self._clock(),
+            self._cpu_clock(),
+            None if work is None else work.finished,
+            self._waiting(),
         )
 
 

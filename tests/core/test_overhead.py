@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from leakguard._core.overhead import LEAST_WORK, LOST_SHARE, NO_TIME, Span, lost_seconds
@@ -42,6 +44,15 @@ def test_stretches_add_up_and_subtract() -> None:
     assert late.since(early) == Span(3.0, 1.5, 7)
     assert late.since(Span(1.0, 0.5)) == Span(3.0, 1.5, 10)  # it had not begun
     assert Span(1.0, 1.0).since(late).work is None
+    waited = replace(late, waiting_seconds=2.0)
+    assert waited.plus(waited).since(late).waiting_seconds == 4.0
+    assert late.since(waited).waiting_seconds == 0.0
     assert early.plus(late) == Span(5.0, 2.5, 13)
     assert early.plus(Span(1.0, 0.0)) == Span(2.0, 0.5, 3)
     assert NO_TIME.plus(NO_TIME) == NO_TIME
+
+
+def test_what_others_had_of_the_processor_was_not_the_programs() -> None:
+    assert Span(10.0, 2.0).available_seconds == 10.0
+    assert Span(10.0, 2.0, waiting_seconds=6.0).available_seconds == 4.0
+    assert Span(10.0, 5.0, waiting_seconds=30.0).available_seconds == 5.0

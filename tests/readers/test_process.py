@@ -21,6 +21,7 @@ from leakguard._readers.process import (
     collects_automatically,
     read_counters,
     trim_heap,
+    waiting_seconds,
 )
 
 if TYPE_CHECKING:
@@ -198,3 +199,14 @@ def test_whether_the_collector_runs_by_itself_is_known() -> None:
     gc.enable()
     gc.set_threshold(0)
     assert not collects_automatically()
+
+
+def test_threads_that_were_ready_and_had_no_processor(tmp_path: Path) -> None:
+    tasks = tmp_path / "proc/self/task"
+    for task, told in (("7", "900 1500000000 3"), ("8", "0 500000000 1"), ("9", "?")):
+        (tasks / task).mkdir(parents=True)
+        (tasks / task / "schedstat").write_text(told)
+    (tasks / "10").mkdir()
+    assert waiting_seconds(f"{tmp_path}/") == 2.0
+    assert waiting_seconds(f"{tmp_path}/missing/") == 0.0
+    assert waiting_seconds() >= 0.0

@@ -42,7 +42,7 @@ class World:
     """
 
     def __init__(self) -> None:
-        self.now = self.cpu = 0.0
+        self.now = self.cpu = self.waiting_share = 0.0
         self.work = WorkCounter()
         self.per_second, self.unit_seconds, self.slow_down = 100, 0.002, 4.0
         self.pause_seconds = 0.001
@@ -137,6 +137,7 @@ def investigation(
         has_room=has_room,
         clock=lambda: world.now,
         cpu_clock=lambda: world.cpu,
+        waiting=lambda: world.now * world.waiting_share,
     )
 
 
@@ -168,13 +169,18 @@ def test_suspicion_finds_the_line_and_ends(world: World) -> None:
     assert world.now < 120
 
 
+@pytest.mark.parametrize("waiting_share", [0.0, 0.6])
 @pytest.mark.parametrize("budget", [0.02, 0.05, 0.1])
-def test_the_budget_is_kept_as_it_is_measured(world: World, budget: float) -> None:
+def test_the_budget_is_kept_as_it_is_measured(
+    world: World, budget: float, waiting_share: float
+) -> None:
+    world.waiting_share = waiting_share
     one = investigation(world, budget=budget)
     one.ask(300.0)
     run(one)
     units = cast("Any", world.work.read()).finished
     truly_lost = (world.cpu - units * world.unit_seconds) / world.now
+    truly_lost /= 1 - waiting_share
     ratio = one.cost().overhead_ratio
     assert ratio == pytest.approx(truly_lost, rel=0.1)
     assert 0.3 * budget < truly_lost <= budget
@@ -193,7 +199,10 @@ def test_cheaper_windows_are_opened_more_often(world: World) -> None:
 
 def test_without_work_that_is_counted_growth_is_per_second(world: World) -> None:
     one = Investigation(
-        work=WorkCounter(), clock=lambda: world.now, cpu_clock=lambda: world.cpu
+        work=WorkCounter(),
+        clock=lambda: world.now,
+        cpu_clock=lambda: world.cpu,
+        waiting=lambda: 0.0,
     )
     one.suspect()
     run(one)
