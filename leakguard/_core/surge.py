@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 #: A surge has to come down again within so many looks.
 LOOKS = 16
+#: What one process needs for a moment so many may need at once, or it twice.
+AT_ONCE = 2
 #: After so long the expectation is half of what it was.
 HALF_LIFE_SECONDS = 300.0
 
@@ -38,13 +40,13 @@ class Surge(NamedTuple):
 
 
 def looked(
-    surge: Surge, at_seconds: float, used_bytes: int, peak_bytes: int = 0
+    surge: Surge, at_seconds: float, used_bytes: int, own_bytes: int = 0
 ) -> Surge:
     """Return what is to be expected after a look. Cost: about 5 µs.
 
-    ``peak_bytes`` is the most that was used since the last look, where that is known.
+    ``own_bytes`` is by how much this process used more since the last look.
     """
-    look = Look(used_bytes, max(used_bytes, peak_bytes))
+    look = Look(used_bytes, used_bytes + AT_ONCE * own_bytes)
     looks = (*surge.looks[1 - LOOKS :], look)
     # What only falls in the looks had not risen in them: it has gone for good.
     lows = accumulate((one.used_bytes for one in looks), min)

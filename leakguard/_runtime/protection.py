@@ -173,7 +173,7 @@ class Protection:
                 self._surge = Surge()
             self._surge_limit = now.source
         used = now.unreclaimable_bytes
-        self._surge = looked(self._surge, at_seconds, used, used + above)
+        self._surge = looked(self._surge, at_seconds, used, above)
         surge_ratio = self._surge.expected_bytes / now.limit_bytes
         peak_ratio = self._surge.used_bytes / now.limit_bytes
         return Observation(at_seconds, now.ratio, left, surge_ratio, peak_ratio)

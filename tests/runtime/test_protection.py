@@ -237,7 +237,7 @@ def test_room_is_kept_for_what_is_needed_for_moments(
 def test_what_its_own_process_needed_between_two_looks_is_seen(world: World) -> None:
     world.tick(*[0.5] * 16)
     assert world.protection.level == "ok"
-    world.peak_bytes = 1 + LIMIT_BYTES // 4
+    world.peak_bytes = 1 + LIMIT_BYTES // 8
     world.tick(0.5, 0.5)
     assert world.protection.level == "elevated"
     world.tick(*[0.5] * 30)
