@@ -32,6 +32,11 @@ class Surge(NamedTuple):
     expected_bytes: float = 0.0
     at_seconds: float | None = None
 
+    def with_own(self, own: Surge) -> Surge:
+        """Return what all may need for moments, where one process needs its ``own``."""
+        expected_bytes = max(self.expected_bytes, AT_ONCE * own.expected_bytes)
+        return self._replace(expected_bytes=expected_bytes)
+
     @property
     def used_bytes(self) -> int:
         """What is used at the last look, or will be when the surge comes again."""
@@ -40,13 +45,13 @@ class Surge(NamedTuple):
 
 
 def looked(
-    surge: Surge, at_seconds: float, used_bytes: int, own_bytes: int = 0
+    surge: Surge, at_seconds: float, used_bytes: int, peak_bytes: int = 0
 ) -> Surge:
     """Return what is to be expected after a look. Cost: about 5 µs.
 
-    ``own_bytes`` is by how much this process used more since the last look.
+    ``peak_bytes`` is the most that was used since the last look, where that is known.
     """
-    look = Look(used_bytes, used_bytes + AT_ONCE * own_bytes)
+    look = Look(used_bytes, max(used_bytes, peak_bytes))
     looks = (*surge.looks[1 - LOOKS :], look)
     # What only falls in the looks had not risen in them: it has gone for good.
     lows = accumulate((one.used_bytes for one in looks), min)

@@ -97,7 +97,7 @@ class Protection:
     def _forget(self) -> None:
         self._state = PolicyState()
         self._estimate: _Estimate | None = None
-        self._surge = Surge()
+        self._surge = self._own_surge = Surge()
         self._surge_limit: str | None = None
         self._peak_bytes: int | None = None
         self._transitions = Counter[str]()
@@ -163,7 +163,7 @@ class Protection:
     def _look(self, at_seconds: float, seen: State) -> Observation:
         """Return how near the limit is, with what must be expected for moments."""
         now, left = seen.pressure, self._left(at_seconds, seen)
-        above = self._above(seen)
+        self._look_at_own(at_seconds, seen)
         if now.unreclaimable_bytes is None or not now.limit_bytes:
             return Observation(at_seconds, now.ratio, left)
         if now.source != self._surge_limit:  # another limit, another use of it
@@ -172,11 +172,24 @@ class Protection:
             else:
                 self._surge = Surge()
             self._surge_limit = now.source
-        used = now.unreclaimable_bytes
-        self._surge = looked(self._surge, at_seconds, used, above)
-        surge_ratio = self._surge.expected_bytes / now.limit_bytes
-        peak_ratio = self._surge.used_bytes / now.limit_bytes
+        self._surge = looked(self._surge, at_seconds, now.unreclaimable_bytes)
+        surge = self._surge.with_own(self._own_surge)
+        surge_ratio = surge.expected_bytes / now.limit_bytes
+        peak_ratio = surge.used_bytes / now.limit_bytes
         return Observation(at_seconds, now.ratio, left, surge_ratio, peak_ratio)
+
+    def _look_at_own(self, at_seconds: float, seen: State) -> None:
+        """Take note of what this process uses, and has used between two looks.
+
+        The latter is seen only where it was more than ever before.
+        """
+        before, self._peak_bytes = self._peak_bytes, self._peak()
+        rss_bytes = seen.sample.rss_bytes if seen.sample is not None else None
+        if rss_bytes is None:
+            return
+        risen = before is not None and (self._peak_bytes or 0) > before
+        peak_bytes = self._peak_bytes or 0 if risen else 0
+        self._own_surge = looked(self._own_surge, at_seconds, rss_bytes, peak_bytes)
 
     def _inherit(self, limit_bytes: int) -> None:
         """Begin with what the worker knew whose place this one has taken."""
@@ -231,7 +244,8 @@ class Protection:
         floor_bytes = None
         if floor_ratio is not None and limit_bytes is not None:
             floor_bytes = floor_ratio * limit_bytes
-        return Legacy(self._surge.expected_bytes, floor_bytes)
+        surge = self._surge.with_own(self._own_surge)
+        return Legacy(surge.expected_bytes, floor_bytes)
 
     def _act(self, action: Action, seen: State) -> None:
         self._actions[action.kind] += 1

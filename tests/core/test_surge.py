@@ -13,11 +13,11 @@ MIB = 1 << 20
 AMOUNTS = st.lists(st.integers(0, 1 << 40), min_size=1, max_size=3 * LOOKS)
 
 
-def after(amounts: list[int], own: dict[int, int] | None = None) -> Surge:
+def after(amounts: list[int], peaks: dict[int, int] | None = None) -> Surge:
     """Return what is expected after these looks, a second apart."""
 
     def look(surge: Surge, at: int) -> Surge:
-        return looked(surge, at, amounts[at], (own or {}).get(at, 0))
+        return looked(surge, at, amounts[at], (peaks or {}).get(at, 0))
 
     return reduce(look, range(len(amounts)), Surge())
 
@@ -32,8 +32,14 @@ def test_what_is_in_use_for_the_moment_is_not_counted_twice() -> None:
     assert after([100, 124, 100, 100, 124]).used_bytes == 124
 
 
+def test_the_most_that_was_used_between_two_looks_counts() -> None:
+    assert after([100, 100, 100], {1: 140}).used_bytes == 140
+
+
 def test_what_one_process_needed_may_be_needed_twice_at_once() -> None:
-    assert after([100, 100, 100], {1: 40}).used_bytes == 100 + AT_ONCE * 40
+    all_of_it, own = after([100, 110, 100]), after([50, 90, 50])
+    assert all_of_it.with_own(own).used_bytes == 100 + AT_ONCE * 40
+    assert all_of_it.with_own(Surge()) == all_of_it
 
 
 def test_what_rises_and_stays_is_no_surge() -> None:
