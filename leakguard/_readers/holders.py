@@ -28,7 +28,8 @@ from leakguard._readers.containers import (
     newest_entries,
 )
 from leakguard._readers.heap import newborn_ids, objects_but_tuples, type_name
-from leakguard._readers.paths import climb, describe, links_of
+from leakguard._readers.paths import describe, links_of
+from leakguard._readers.search import PAUSE_SECONDS, climb
 from leakguard._readers.source import is_own
 
 if TYPE_CHECKING:
@@ -105,12 +106,14 @@ def describe_grown(
     hidden: set[int],
     *,
     seconds: float,
+    pause_seconds: float = PAUSE_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Holding, ...]:
     """Return the containers' paths, types and bounds, holding nothing any more.
 
     ``hidden`` are ids of containers of ours. Cost: about ten passes over the heap
-    for each (20-50 ns per object), within ``seconds``.
+    for each (20-50 ns per object), within ``seconds``; none of them keeps other
+    threads waiting for longer than ``pause_seconds``.
     """
     end = clock() + seconds
     mine = hidden | {id(grown)} | {id(item) for item in grown}
@@ -118,7 +121,12 @@ def describe_grown(
     for item in grown:
         if clock() > end:
             break
-        chain = climb(item.holder, hidden=mine, out_of_time=lambda: clock() > end)
+        chain = climb(
+            item.holder,
+            hidden=mine,
+            out_of_time=lambda: clock() > end,
+            pause_seconds=pause_seconds,
+        )
         found.append(_holding(chain, item))
     return tuple(found)
 
@@ -128,16 +136,23 @@ def find_owner(
     hidden: set[int],
     *,
     seconds: float,
+    pause_seconds: float = PAUSE_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Holding | None:
     """Return who holds one of ``targets``, for survivors that no container grew by.
 
-    Cost: one pass over the heap per level, within ``seconds``.
+    Cost: a pass over the heap or some per level, within ``seconds``; none keeps other
+    threads waiting for longer than ``pause_seconds``.
     """
     end = clock() + seconds
     mine = hidden | {id(targets)}
     for target in targets:
-        chain = climb(target, hidden=mine, out_of_time=lambda: clock() > end)
+        chain = climb(
+            target,
+            hidden=mine,
+            out_of_time=lambda: clock() > end,
+            pause_seconds=pause_seconds,
+        )
         if len(chain) > 1:
             return _held_by(chain)
     return None
