@@ -148,7 +148,17 @@ def explain(
         verdict = _as_native(verdict)
     if verdict.kind == "native-leak":
         return Explained(verdict, (accuse_native(verdict),), acquitted)
-    return Explained(verdict, suspects if verdict.kind == "leak" else (), acquitted)
+    if verdict.kind != "leak":
+        return Explained(verdict, (), acquitted)
+    share = _explained_share(suspects, verdict)
+    return Explained(replace(verdict, explained_share=share), suspects, acquitted)
+
+
+def _explained_share(suspects: Sequence[Suspect], verdict: Verdict) -> float | None:
+    """Return the suspects' part of the growth of the process."""
+    rate = verdict.growth_bytes_per_second
+    named = sum(suspect.growth_bytes_per_second or 0.0 for suspect in suspects)
+    return named / rate if suspects and rate is not None and rate > 0 else None
 
 
 def _is_native(found: Findings, verdict: Verdict) -> bool:
