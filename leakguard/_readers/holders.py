@@ -38,6 +38,7 @@ from leakguard._readers.walk import Walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from leakguard._core.places import Place
     from leakguard._core.records import Stack
 
 #: Entries of a holder that are looked at (a set has no newest end), and those born
@@ -167,6 +168,28 @@ def find_owner(  # noqa: PLR0913 - one search, its options spelled out
         if len(chain) > 1:
             return _held_by(chain, exact=exact)
     return None
+
+
+def describe_place(chain: list[object], path: str, place: Place) -> Holding:
+    """Return a followed container as a holder: the end of the chain to it."""
+    _, hops = describe(chain)
+    evidence = f"holds {place.length} entries, {place.first_length} when first seen"
+    newest = newest_entries(chain[-1], _WALKED_ENTRIES)
+    kinds = Counter(kind_of(part) for entry in newest for part in entry[-1:])
+    kept = retained(chain[-1])
+    return Holding(
+        path=path,
+        links=links_of(hops, path, evidence),
+        type=place.type,
+        length=place.length,
+        new_entries=place.length - place.first_length,
+        entry_types=tuple(kind for kind, _ in kinds.most_common(6)),
+        bound=bound_of(chain, place.length),
+        unbounded_lru=is_unbounded_lru(chain[-1]),
+        file=_module_file(path),
+        retained_bytes=kept.size_bytes,
+        is_estimate=kept.is_estimate,
+    )
 
 
 def stack_of(item: object) -> Stack | None:

@@ -39,6 +39,8 @@ MOST_OBJECTS = 100_000
 _STEP, _REST_SECONDS = 2_000, 0.001
 #: A container is read whole up to this length, and beyond it some of its newest.
 _WHOLE, _SAMPLED = 256, 64
+#: Share of the objects that the application's own modules may lead to.
+_OWN_SHARE = 0.7
 #: Variables of one module.
 _MOST_VARIABLES = 20_000
 #: What leads to nothing that grows, and there is much of it.
@@ -68,7 +70,7 @@ _LEAVES = frozenset(
 
 
 class Walk:
-    """One walk, breadth first: all below the application's modules, then the others."""
+    """One walk, breadth first: below the application's modules, then the others."""
 
     def __init__(
         self,
@@ -85,8 +87,9 @@ class Walk:
         self._parents = array("q")
         self._at = dict.fromkeys(hidden, -1)
         self.own_ids = {id(self._items)}
-        self._tables = _tables()
-        self._at.update((id(table), -1) for table in self._tables)
+        self._own, self._libraries = _tables()
+        for table in (*self._own, *self._libraries):
+            self._at[id(table)] = -1
 
     def __contains__(self, ident: int) -> bool:
         """Return whether the object of this ``id`` was seen."""
@@ -99,10 +102,13 @@ class Walk:
     def run(self, out_of_time: Callable[[], bool]) -> None:
         """Walk, until all is seen that may be, or until it is time to end."""
         at = 0
-        for table in self._tables:
-            self._add(table, -1)
+        for tables, share in ((self._own, _OWN_SHARE), (self._libraries, 1.0)):
+            most = int(self._most * share)
+            for table in tables:
+                self._add(table, -1)
             while at < len(self._items):
-                self._look_below(at)
+                if len(self._items) < most:
+                    self._look_below(at, most)
                 at += 1
                 if at % _STEP == 0:
                     self._rest(_REST_SECONDS)
@@ -144,29 +150,29 @@ class Walk:
         self._items.append(item)
         self._parents.append(parent)
 
-    def _look_below(self, at: int) -> None:
-        if len(self._items) >= self._most:
-            return
+    def _look_below(self, at: int, most: int) -> None:
         known = self._at
         for part in _parts(self._items[at], is_root=self._parents[at] < 0):
             if id(part) in known or id(type(part)) in _LEAVES:
                 continue
             if gc.is_tracked(part) or type(part) is dict:
+                if len(self._items) >= most:
+                    return
                 self._add(part, at)
 
 
-def _tables() -> list[object]:
-    """Return the dicts of the modules but ours, the application's own first.
+def _tables() -> tuple[list[object], list[object]]:
+    """Return the dicts of the application's modules and of the others, but ours.
 
     What is imported comes before who imports it, to be named after its home.
     """
-    libraries = library_directories()
-    ranked: list[tuple[bool, object]] = []
+    places = library_directories()
+    found: tuple[list[object], list[object]] = ([], [])
     for name, table in reversed(module_tables()):
         file = module_file(name)
         if file is None or not is_own(file):
-            ranked.append((file is None or file.startswith(libraries), table))
-    return [table for _, table in sorted(ranked, key=lambda pair: pair[0])]
+            found[file is None or file.startswith(places)].append(table)
+    return found
 
 
 def _holds(container: object, target: object) -> bool:
