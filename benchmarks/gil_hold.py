@@ -23,6 +23,7 @@ if __name__ == "__main__":
 from benchmarks._support import Item, Row, build_heap, in_child, main
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from leakguard._runtime.window import Window
@@ -41,7 +42,8 @@ _ROUNDS = 15
 class Ticker:
     """A thread that sleeps for a millisecond again and again, and minds the gaps."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
         self.longest_seconds = 0.0
         self.over = False
         self.thread = threading.Thread(target=self.tick)
@@ -49,10 +51,10 @@ class Ticker:
 
     def tick(self) -> None:
         """Tick until it is over."""
-        before = time.perf_counter()
+        before = self.clock()
         while not self.over:
             time.sleep(_TICK_SECONDS)
-            now = time.perf_counter()
+            now = self.clock()
             self.longest_seconds = max(self.longest_seconds, now - before)
             before = now
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from leakguard._core.records import LeakguardError
 from leakguard._render.document import dumps, loads
+from leakguard._render.dot import render_dot
 from leakguard._render.markdown import render_markdown
 from leakguard._render.style import plain
 from leakguard._render.text import render_text
@@ -26,6 +27,7 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {
     "text": render_text,
     "json": dumps,
     "markdown": render_markdown,
+    "dot": render_dot,
 }
 
 #: A report is some kilobytes; a file beyond this is something else.
@@ -68,7 +70,7 @@ def _content(path_or_file: str | os.PathLike[str] | IO[str] | IO[bytes]) -> str 
 
 
 def render(report: Report, format: str = "text") -> str:  # noqa: A002
-    """Return the report as ``"text"``, ``"json"`` or ``"markdown"``.
+    """Return the report as ``"text"``, ``"json"``, ``"markdown"`` or ``"dot"``.
 
     Raises:
         LeakguardError: an unknown format; the sentence names those there are.

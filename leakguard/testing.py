@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakguard._core.records import LeakguardError
-from leakguard._core.units import format_bytes, parse_bytes
+from leakguard._core.units import format_bytes, parse_bytes, parse_seconds
 from leakguard._readers.source import SourceMap
 from leakguard._runtime.diagnosis import diagnose_work
 from leakguard._runtime.reporting import build_report
@@ -41,6 +41,7 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
     nframe: int | None = None,
     *,
     seconds: float = 40.0,
+    pause: float | str = "250 ms",
     app_root: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
@@ -48,7 +49,9 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
 
     ``work`` is one unit of work, sync or ``async def``; it is called from a few dozen
     times to many thousands, until the growth is clear. ``calls`` fixes the number of
-    calls; ``seconds`` bounds the time; ``nframe`` is the depth of the stacks;
+    calls; ``seconds`` bounds the time; ``nframe`` is the depth of the stacks; ``pause``
+    (``"50 ms"``, or seconds) is how long a step of the search for who holds the growth
+    may stop other threads: the shorter, the less it may find in a large heap;
     ``app_root`` is a directory whose files are the application's (default: the
     directory of ``work``). Everything is restored afterwards; a tracemalloc that
     already runs is used and left running.
@@ -74,6 +77,7 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         calls=calls,
         nframe=nframe,
         seconds=seconds,
+        pause_seconds=parse_seconds(pause),
         progress=progress,
     )
     found = diagnosis.found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import NO_LOOK, gather, stopped
@@ -75,10 +75,28 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
         trimmed_bytes=trim() if asks else None,
         seconds_per_call=seconds_per_call,
     )
+    if verdict.kind == "leak":
+        share = _explained_share(suspects, looks, picture)
+        verdict = replace(verdict, explained_share=share)
     named = suspects if verdict.kind == "leak" else ()
     if verdict.kind == "native-leak":
         named = (accuse_native(verdict),)
     return Conclusion(verdict, named, acquitted)
+
+
+def _explained_share(
+    suspects: Sequence[Suspect], looks: Sequence[Checkpoint], picture: Picture
+) -> float | None:
+    """Return the suspects' part of the growth that is traced or native."""
+    first, last = looks[len(looks) // 2], looks[-1]
+    calls = last.calls - first.calls
+    if calls <= 0:
+        return None
+    grown = (last.traced_bytes - first.traced_bytes) / calls
+    if picture.native is not None and picture.native.shape == "linear":
+        grown += max(0.0, picture.native.slope)
+    named = sum(suspect.growth_bytes_per_call or 0.0 for suspect in suspects)
+    return named / grown if grown > 0 else None
 
 
 def _goes_on(row: GrowthRow, looks: Sequence[Checkpoint], deep: DeepLook) -> bool:

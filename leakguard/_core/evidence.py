@@ -41,7 +41,8 @@ class Holding:
 
     ``new_entries`` were born in the window; ``sites`` counts newborn objects below
     the newest of them by allocating stack; ``entry_types`` are the types of those
-    entries, most frequent first; ``file`` is the root module's.
+    entries, most frequent first; ``file`` is the root module's; ``retained_bytes`` is
+    what it keeps, reckoned from a sample if it ``is_estimate``.
     """
 
     path: str
@@ -54,6 +55,8 @@ class Holding:
     unbounded_lru: bool
     file: str | None
     sites: Mapping[Stack, int] = field(default_factory=dict)
+    retained_bytes: int | None = None
+    is_estimate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from leakguard._core.by_route import explaining_route
 from leakguard._core.evidence import NO_LOOK, gather, stopped
 from leakguard._core.judge import acquitted_verdict
 from leakguard._core.overhead import LEAST_WORK, NO_TIME, Span
+from leakguard._core.places import accuse_places, key_of, with_evidence
 from leakguard._core.rates import Burst, Total, judge_run, rate_rows
 from leakguard._core.records import Verdict
 from leakguard._core.suspects import accuse, accuse_native, fastest_held, split_bounded
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from leakguard._core.by_route import RouteGrowth
     from leakguard._core.evidence import DeepLook, Growth
     from leakguard._core.observe import GrowthRow
+    from leakguard._core.places import Growing
     from leakguard._core.records import Acquittal, Frame, Suspect
     from leakguard._core.samples import Sample
     from leakguard._core.suspects import Names
@@ -108,13 +110,16 @@ class Findings:
 class Weighed:
     """Who would be accused of growth and who is acquitted, before any verdict.
 
-    ``acquitted_rate`` is the growth of the acquitted in bytes per second.
+    ``containers`` are suspects that no line explains; alone they say nothing of whether
+    there is a leak. ``acquitted_rate`` is the growth of the acquitted in bytes per
+    second.
     """
 
     found: Findings = Findings()
     suspects: tuple[Suspect, ...] = ()
     acquitted: tuple[Acquittal, ...] = ()
     acquitted_rate: float = 0.0
+    containers: tuple[Suspect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +131,17 @@ class Explained:
     acquitted: tuple[Acquittal, ...]
 
 
-def weigh(found: Findings, names: Names, *, seconds: float) -> Weighed:
+def weigh(
+    found: Findings,
+    names: Names,
+    *,
+    seconds: float,
+    growing: Sequence[Growing] = (),
+) -> Weighed:
     """Return what the windows say of each growing line. Parses sources: milliseconds.
 
-    ``seconds`` is how long the process has been watched.
+    ``seconds`` is how long the process has been watched; ``growing`` are the containers
+    that were seen to grow.
     """
     deep = found.deep_look()
     rows = [row for row in found.rows() if not stopped(row, deep)]
@@ -143,7 +155,14 @@ def weigh(found: Findings, names: Names, *, seconds: float) -> Weighed:
         guilty, names, held=held, seconds_per_call=pace, route_of=found.route_of
     )
     rate = sum(a.growth_bytes_per_call or 0.0 for a in acquitted) / (pace or 1.0)
-    return Weighed(found, suspects, tuple(acquitted), rate)
+    known = {key_of(growth.holding) for growth in growths if growth.holding}
+    return Weighed(
+        found,
+        with_evidence(suspects, growing),
+        tuple(acquitted),
+        rate,
+        accuse_places(growing, known, seconds_per_unit=pace),
+    )
 
 
 def explain(
@@ -167,7 +186,19 @@ def explain(
         verdict = _as_native(verdict)
     if verdict.kind == "native-leak":
         return Explained(verdict, (accuse_native(verdict),), acquitted)
-    return Explained(verdict, suspects if verdict.kind == "leak" else (), acquitted)
+    if verdict.kind != "leak":
+        return Explained(verdict, (), acquitted)
+    more = (replace(s, rank=s.rank + len(suspects)) for s in weighed.containers)
+    suspects = (*suspects, *more)
+    share = _explained_share(suspects, trend)
+    return Explained(replace(verdict, explained_share=share), suspects, acquitted)
+
+
+def _explained_share(suspects: Sequence[Suspect], trend: Trend | None) -> float | None:
+    """Return the suspects' part of the growth of the process, as the trend has it."""
+    rate = trend.growth_bytes_per_second if trend is not None else None
+    named = sum(suspect.growth_bytes_per_second or 0.0 for suspect in suspects)
+    return named / rate if named and rate is not None and rate > 0 else None
 
 
 def _is_native(found: Findings, verdict: Verdict) -> bool:

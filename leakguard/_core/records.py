@@ -66,10 +66,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds the growth: a dotted path from a named root, and its hops."""
+    """Who holds the growth: a dotted path from a named root, and its hops.
+
+    ``retained_bytes`` is what would be freed with it; ``is_estimate`` says that it was
+    reckoned from a sample of its entries.
+    """
 
     path: str
     links: tuple[Link, ...] = ()
+    retained_bytes: int | None = None
+    is_estimate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,10 @@ class Acquittal:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What kind of growth this is, with its reason in one sentence."""
+    """What kind of growth this is, with its reason in one sentence.
+
+    ``explained_share`` is the suspects' part of the growth of the process.
+    """
 
     kind: VerdictKind
     confidence: float
@@ -123,6 +132,7 @@ class Verdict:
     growth_bytes_per_call: float | None = None
     growth_bytes_per_second: float | None = None
     time_to_limit_seconds: float | None = None
+    explained_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,7 @@ def _suspect(
 ) -> Suspect:
     site = site_of(growth.frame, names)
     holding = growth.holding
-    owner = Owner(holding.path, holding.links) if holding else None
+    owner = _owner(holding) if holding else None
     entries = holding.entry_types if holding else ()
     clues = Clues(
         types=(*entries, *growth.types),
@@ -231,6 +231,12 @@ def _suspect(
         confidence=growth.confidence,
         pattern=pattern,
         hint=hint,
+    )
+
+
+def _owner(holding: Holding) -> Owner:
+    return Owner(
+        holding.path, holding.links, holding.retained_bytes, holding.is_estimate
     )
 
 

@@ -49,11 +49,16 @@ def is_any(item: object, kinds: tuple[type, ...]) -> bool:
 
 def modules_by_dict() -> dict[int, str]:
     """Return the names of the loaded modules by the ``id`` of their dict."""
-    return {
-        id(_module_dict(module)): name
+    return {id(table): name for name, table in module_tables()}
+
+
+def module_tables() -> list[tuple[str, dict[str, Any]]]:
+    """Return the loaded modules' names and dicts."""
+    return [
+        (name, _module_dict(module))
         for name, module in list(sys.modules.items())
         if is_a(module, types.ModuleType)
-    }
+    ]
 
 
 def referents_of(item: object) -> list[object]:

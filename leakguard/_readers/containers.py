@@ -25,7 +25,7 @@ _ATTEMPTS = 3
 _LOOKED_INTO = 2_000
 
 Entries = Iterator[tuple[object, ...]]
-_LRU = functools._lru_cache_wrapper  # noqa: SLF001 - the type has no public name
+LRU = functools._lru_cache_wrapper  # noqa: SLF001 - the type has no public name
 
 
 def containers_in(heap: list[object]) -> Iterator[object]:
@@ -81,7 +81,7 @@ def _length_for(kind: type) -> Callable[[Any], int] | None:
 
 
 def _lru_length(item: Any) -> int:  # noqa: ANN401 - the C type has no public name
-    return int(_LRU.cache_info(item).currsize)
+    return int(LRU.cache_info(item).currsize)
 
 
 def _newest_of_dict(item: dict[object, object]) -> Entries:
@@ -124,7 +124,7 @@ def _dicts_of_lrus(heap: list[object]) -> set[int]:
     return {
         id(part)
         for item in heap
-        if type(item) is _LRU
+        if type(item) is LRU
         for part in referents_of(item)
         if type(part) is dict
     }
@@ -136,7 +136,7 @@ _NEWEST: dict[int, Newest] = {
     id(list): _newest_of_list,
     id(set): _any_of_set,
     id(deque): _ends_of_deque,
-    id(_LRU): _newest_of_lru,
+    id(LRU): _newest_of_lru,
 }
 #: By ``id`` of the type: looking a class up asks for its hash, maybe a metaclass's.
 _LENGTHS: dict[int, Callable[[Any], int]] = {
@@ -145,7 +145,7 @@ _LENGTHS: dict[int, Callable[[Any], int]] = {
     id(set): set.__len__,
     id(frozenset): frozenset.__len__,
     id(deque): deque.__len__,
-    id(_LRU): _lru_length,
+    id(LRU): _lru_length,
 }
 #: Types that hold no container worth looking for, and there are very many of them.
 _LEAVES = frozenset(
@@ -182,18 +182,21 @@ def _newest_for(kind: type) -> Newest | None:
     return None
 
 
+def entries(item: object) -> Entries:
+    """Iterate over a container's entries from its newest end, as tuples of parts."""
+    newest = _newest_for(type(item))
+    return newest(item) if newest else iter(())
+
+
 def newest_entries(item: object, most: int) -> list[tuple[object, ...]]:
     """Return a container's entries from its newest end, as tuples of their parts.
 
     A dict gives (key, value) pairs; a set, which has no order, any of its members.
     Read in one piece: another thread may be changing it, and all below is C code.
     """
-    newest = _newest_for(type(item))
-    if newest is None:
-        return []
     for _ in range(_ATTEMPTS):
         try:
-            return list(islice(newest(item), most))
+            return list(islice(entries(item), most))
         except RuntimeError:  # noqa: PERF203 - changed while it was read all the same
             continue
     return []

@@ -11,6 +11,7 @@ Live objects are held here between those two steps and nowhere longer.
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import tracemalloc
 from array import array
@@ -28,12 +29,16 @@ from leakguard._readers.containers import (
     newest_entries,
 )
 from leakguard._readers.heap import newborn_ids, objects_but_tuples, type_name
-from leakguard._readers.paths import climb, describe, links_of
+from leakguard._readers.paths import describe, links_of
+from leakguard._readers.retained import retained
+from leakguard._readers.search import PAUSE_SECONDS, Search
 from leakguard._readers.source import is_own
+from leakguard._readers.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from leakguard._core.places import Place
     from leakguard._core.records import Stack
 
 #: Entries of a holder that are looked at (a set has no newest end), and those born
@@ -42,6 +47,8 @@ _LOOKED_AT_ENTRIES = 20_000
 _WALKED_ENTRIES = 24
 _WALKED_OBJECTS = 4_000
 _KEPT_HOLDERS = 24
+#: To list the heap without its tuples takes so long per block of memory.
+_LISTED_SECONDS_PER_BLOCK = 50e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +75,13 @@ class Newborn:
 class Followed:
     """The containers alive before a window and their lengths then."""
 
-    def __init__(self) -> None:
-        """Walk the heap once. Cost: about 1 us per object of it."""
-        heap = objects_but_tuples()
+    def __init__(self, pause_seconds: float = PAUSE_SECONDS) -> None:
+        """Walk the heap once. Cost: about 1 us per object of it.
+
+        A heap too large to be listed within ``pause_seconds``, in which no other thread
+        runs, is walked from its roots, at 3 us for each of 100 000 objects at most.
+        """
+        heap = _listed(pause_seconds)
         long = (item for item in containers_in(heap) if length_of(item) >= SHORT)
         self.containers = [item for item in long if item is not heap]
         self.lengths = array("q", map(length_of, self.containers))
@@ -90,6 +101,14 @@ class Followed:
         return [_grown(item, more, newborn) for more, item in found[:_KEPT_HOLDERS]]
 
 
+def _listed(pause_seconds: float) -> list[object]:
+    if sys.getallocatedblocks() * _LISTED_SECONDS_PER_BLOCK <= pause_seconds:
+        return objects_but_tuples()
+    walk = Walk()
+    walk.run(lambda: False)
+    return list(walk)
+
+
 @dataclass(frozen=True, slots=True)
 class Grown:
     """A container that grew, still alive in our hands: describe it and let go."""
@@ -100,47 +119,77 @@ class Grown:
     entry_types: tuple[str, ...]
 
 
-def describe_grown(
+def describe_grown(  # noqa: PLR0913 - one search, its options spelled out
     grown: Sequence[Grown],
     hidden: set[int],
     *,
     seconds: float,
+    pause_seconds: float = PAUSE_SECONDS,
+    exact: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Holding, ...]:
     """Return the containers' paths, types and bounds, holding nothing any more.
 
     ``hidden`` are ids of containers of ours. Cost: about ten passes over the heap
-    for each (20-50 ns per object), within ``seconds``.
+    for each (20-50 ns per object), within ``seconds``; none of them keeps other
+    threads waiting for longer than ``pause_seconds``. What they keep is measured where
+    it is little and ``exact``, and reckoned otherwise.
     """
     end = clock() + seconds
     mine = hidden | {id(grown)} | {id(item) for item in grown}
+    search = Search(mine, lambda: clock() > end, pause_seconds)
     found = []
     for item in grown:
         if clock() > end:
             break
-        chain = climb(item.holder, hidden=mine, out_of_time=lambda: clock() > end)
-        found.append(_holding(chain, item))
+        chain = search.climb(item.holder)
+        found.append(_holding(chain, item, exact=exact))
     return tuple(found)
 
 
-def find_owner(
+def find_owner(  # noqa: PLR0913 - one search, its options spelled out
     targets: Sequence[object],
     hidden: set[int],
     *,
     seconds: float,
+    pause_seconds: float = PAUSE_SECONDS,
+    exact: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Holding | None:
     """Return who holds one of ``targets``, for survivors that no container grew by.
 
-    Cost: one pass over the heap per level, within ``seconds``.
+    Cost: a pass over the heap or some per level, within ``seconds``; none keeps other
+    threads waiting for longer than ``pause_seconds``.
     """
     end = clock() + seconds
-    mine = hidden | {id(targets)}
+    search = Search(hidden | {id(targets)}, lambda: clock() > end, pause_seconds)
     for target in targets:
-        chain = climb(target, hidden=mine, out_of_time=lambda: clock() > end)
+        chain = search.climb(target)
         if len(chain) > 1:
-            return _held_by(chain)
+            return _held_by(chain, exact=exact)
     return None
+
+
+def describe_place(chain: list[object], path: str, place: Place) -> Holding:
+    """Return a followed container as a holder: the end of the chain to it."""
+    _, hops = describe(chain)
+    evidence = f"holds {place.length} entries, {place.first_length} when first seen"
+    newest = newest_entries(chain[-1], _WALKED_ENTRIES)
+    kinds = Counter(kind_of(part) for entry in newest for part in entry[-1:])
+    kept = retained(chain[-1])
+    return Holding(
+        path=path,
+        links=links_of(hops, path, evidence),
+        type=place.type,
+        length=place.length,
+        new_entries=place.length - place.first_length,
+        entry_types=tuple(kind for kind, _ in kinds.most_common(6)),
+        bound=bound_of(chain, place.length),
+        unbounded_lru=is_unbounded_lru(chain[-1]),
+        file=_module_file(path),
+        retained_bytes=kept.size_bytes,
+        is_estimate=kept.is_estimate,
+    )
 
 
 def stack_of(item: object) -> Stack | None:
@@ -156,18 +205,19 @@ def kind_of(item: object) -> str:
     return "type" if is_a(item, type) else type_name(item)
 
 
-def _held_by(chain: list[object]) -> Holding:
+def _held_by(chain: list[object], *, exact: bool) -> Holding:
     """Describe a chain by its nearest bounded holder, or as it is."""
     for end in range(len(chain) - 1, 0, -1):
         length = length_of(chain[end - 1])
         bound = bound_of(chain[:end], length) if length else None
         if bound is not None:
-            return _described(chain[:end], bound)
-    return _described(chain, None)
+            return _described(chain[:end], bound, exact=exact)
+    return _described(chain, None, exact=exact)
 
 
-def _described(chain: list[object], bound: Bound | None) -> Holding:
+def _described(chain: list[object], bound: Bound | None, *, exact: bool) -> Holding:
     path, hops = describe(chain)
+    kept = retained(chain[-1], exact=exact)
     return Holding(
         path=path,
         links=links_of(hops, path, "what it holds grows with the work", measured=False),
@@ -178,11 +228,14 @@ def _described(chain: list[object], bound: Bound | None) -> Holding:
         bound=bound,
         unbounded_lru=is_unbounded_lru(chain[-1]),
         file=_module_file(path),
+        retained_bytes=kept.size_bytes,
+        is_estimate=kept.is_estimate,
     )
 
 
-def _holding(chain: list[object], grown: Grown) -> Holding:
+def _holding(chain: list[object], grown: Grown, *, exact: bool) -> Holding:
     length = length_of(grown.holder)
+    kept = retained(grown.holder, exact=exact)
     path, hops = describe(chain)
     evidence = (
         f"holds {length} entries, {grown.new_entries} of them new in the last look"
@@ -198,6 +251,8 @@ def _holding(chain: list[object], grown: Grown) -> Holding:
         unbounded_lru=is_unbounded_lru(grown.holder),
         file=_module_file(path),
         sites=grown.sites,
+        retained_bytes=kept.size_bytes,
+        is_estimate=kept.is_estimate,
     )
 
 

@@ -38,7 +38,12 @@ def render_markdown(report: Report, *, cwd: str | None = None) -> str:
 def _opening(report: Report) -> str:
     _, words, figures = style.headline(report.verdict)
     title = ": ".join(filter(None, (words, figures.replace("  ", " "))))
-    sentences = (report.verdict.reason, style.forecast(report) or "")
+    verdict = report.verdict
+    sentences = (
+        verdict.reason,
+        style.explained(verdict),
+        style.forecast(report) or "",
+    )
     return "\n\n".join([f"## {title}", *filter(None, map(_escape, sentences))])
 
 
@@ -59,8 +64,8 @@ def _suspect(suspect: Suspect, cwd: str | None) -> str:
 
 
 def _owner(owner: Owner) -> str:
-    lines = [_code(owner.path)]
-    for mark, link in style.turning_point(owner, verbose=True):
+    lines = [", ".join(filter(None, (_code(owner.path), style.retained(owner))))]
+    for mark, link in style.hops(owner):
         status = f"**{link.status}**" if mark else link.status
         hop = f"{_code(link.name)} {_code(link.type)} {status}"
         lines.append(f"  - {hop}: {_escape(link.why)}")

@@ -331,19 +331,27 @@ def _kept(length: int, start: int) -> set[int]:
     return kept | {i for i in range(length) if i - 1 in edges and i + 1 in edges}
 
 
-def turning_point(owner: Owner, *, verbose: bool) -> list[tuple[bool, Link]]:
-    """Return the hops worth showing, the first leaking one marked.
+def hops(owner: Owner) -> list[tuple[bool, Link]]:
+    """Return the hops of a path, the first leaking one marked: the suspect link.
 
-    Unless verbose, these run from the last healthy hop to the first leaking one: the
-    reference between them is the line to fix. All are shown when none is leaking.
+    The reference from the last healthy hop to it is the line to fix.
     """
-    links = owner.links
-    statuses = [link.status for link in links]
-    if "leaking" not in statuses:
-        return [(False, link) for link in links]
-    leaking = statuses.index("leaking")
-    marked = [(index == leaking, link) for index, link in enumerate(links)]
-    if verbose:
-        return marked
-    healthy = [i for i in range(leaking) if statuses[i] == "healthy"]
-    return marked[max(healthy, default=0) : leaking + 1]
+    statuses = [link.status for link in owner.links]
+    suspect = statuses.index("leaking") if "leaking" in statuses else None
+    return [(index == suspect, link) for index, link in enumerate(owner.links)]
+
+
+def retained(owner: Owner) -> str:
+    """Return what an owner keeps, ``"keeps about 14 MiB"``, or nothing."""
+    if owner.retained_bytes is None:
+        return ""
+    about = "about " if owner.is_estimate else ""
+    return f"keeps {about}{format_bytes(owner.retained_bytes)}"
+
+
+def explained(verdict: Verdict) -> str:
+    """Return how much of the process's growth the suspects explain, in a sentence."""
+    share = verdict.explained_share
+    if share is None or share < 0:
+        return ""
+    return f"The suspects explain {min(100, int(100 * share + 0.5))} % of the growth."

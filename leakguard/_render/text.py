@@ -68,8 +68,13 @@ def render_text(
 def _opening(view: _View, report: Report) -> list[str]:
     role, words, figures = style.headline(report.verdict)
     lines = ["  ".join(filter(None, (view.paint(role, words), figures)))]
-    for sentence in (style.plain(report.verdict.reason), style.forecast(report)):
-        lines += _wrap(sentence or "", view.width)
+    verdict = report.verdict
+    for sentence in (
+        style.plain(verdict.reason),
+        style.explained(verdict),
+        style.forecast(report) or "",
+    ):
+        lines += _wrap(sentence, view.width)
     return lines
 
 
@@ -88,12 +93,13 @@ def _suspect(view: _View, suspect: Suspect) -> list[str]:
 
 
 def _owner(view: _View, owner: Owner) -> list[str]:
-    hops = style.turning_point(owner, verbose=view.verbose)
+    hops = style.hops(owner)
     rows = [
         (_ARROW[mark] + link.name, link.type, link.status, link.why)
         for mark, link in hops
     ]
-    lines = _field(view, "held by", style.plain(owner.path))
+    held = ", ".join(filter(None, (style.plain(owner.path), style.retained(owner))))
+    lines = _field(view, "held by", held)
     for (mark, _), line in zip(hops, table((), rows).splitlines(), strict=True):
         lines += _column(view, _label(""), [line], "strong" if mark else "faint")
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import DeepLook
@@ -16,6 +17,7 @@ from leakguard._readers.holders import (
     stack_of,
 )
 from leakguard._readers.process import collects_automatically
+from leakguard._readers.search import PAUSE_SECONDS
 from leakguard._runtime.window import newborn_window
 
 if TYPE_CHECKING:
@@ -40,22 +42,25 @@ _SEARCHED_STACKS = 4
 _VANISHED_SHARE = 0.3
 
 
-def look_deep(
+def look_deep(  # noqa: PLR0913 - one look, its options spelled out
     run: Callable[[], float],
     rows: Sequence[GrowthRow],
     *,
     nframe: int,
     search_seconds: float,
+    pause_seconds: float = PAUSE_SECONDS,
+    exact: bool = False,
     keep: frozenset[str] = frozenset(),
 ) -> DeepLook:
     """Let work be done at depth and describe what it left behind.
 
     ``run`` returns how much was done, in the units of the rows' slopes (calls or
-    seconds). The search for holders takes about ``search_seconds`` at most. ``keep``
-    is as in ``newborn_window``.
+    seconds). The search for holders takes about ``search_seconds`` at most; none of its
+    steps keeps other threads waiting for longer than ``pause_seconds``. ``exact`` is as
+    in ``describe_grown``, ``keep`` as in ``newborn_window``.
     """
     frames = frozenset(row.frame for row in rows[:_LEADING_ROWS])
-    followed = Followed()
+    followed = Followed(pause_seconds)
     gc.collect()  # empties the free lists: what is taken from them is not traced
     with newborn_window(nframe, keep=keep) as window:
         work_done = run()
@@ -69,10 +74,17 @@ def look_deep(
     # Tracing is over, and with it the cost of every allocation of the search.
     hidden = {id(followed.containers), id(newborn.objects), id(examples)}
     hidden |= {id(kept) for kept in examples.values()}
-    holdings = describe_grown(grown, hidden, seconds=search_seconds * 0.6)
+    holdings = describe_grown(
+        grown,
+        hidden,
+        seconds=search_seconds * 0.6,
+        pause_seconds=pause_seconds,
+        exact=exact,
+    )
     held = {stack for item in grown for stack in item.sites}
     loose = {s: kept for s, kept in examples.items() if s not in held}
-    owners = _owners(loose, hidden, search_seconds * 0.4)
+    find = partial(find_owner, pause_seconds=pause_seconds, exact=exact)
+    owners = _owners(loose, hidden, search_seconds * 0.4, find)
     return DeepLook(work_done, survivors, garbage | types, holdings, owners, vanished)
 
 
@@ -131,13 +143,16 @@ def _sample(
 
 
 def _owners(
-    loose: Mapping[Stack, list[object]], hidden: set[int], seconds: float
+    loose: Mapping[Stack, list[object]],
+    hidden: set[int],
+    seconds: float,
+    find: Callable[..., Holding | None],
 ) -> dict[Stack, Holding]:
     """Search the holders of what no growing container holds, of a few stacks."""
     found: dict[Stack, Holding] = {}
     for stack in list(loose)[:_SEARCHED_STACKS]:
         share = seconds / min(_SEARCHED_STACKS, len(loose))
-        owner = find_owner(loose[stack], hidden | {id(loose)}, seconds=share)
+        owner = find(loose[stack], hidden | {id(loose)}, seconds=share)
         if owner is not None:
             found[stack] = owner
     return found

@@ -26,6 +26,7 @@ from leakguard._readers.process import (
     read_counters,
     trim_heap,
 )
+from leakguard._readers.search import PAUSE_SECONDS
 from leakguard._runtime import work
 from leakguard._runtime.depth import calls_wanted, look_deep
 from leakguard._runtime.window import newborn_window
@@ -72,10 +73,13 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
     calls: int | None,
     nframe: int | None,
     seconds: float,
+    pause_seconds: float = PAUSE_SECONDS,
     progress: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Diagnosis:
     """Run ``function`` until it is clear whether and where it leaks.
+
+    ``pause_seconds`` is the longest that the search for holders stops other threads.
 
     Raises:
         WorkFailed: ``function`` raised; everything is restored.
@@ -94,7 +98,9 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
         if goal:
             tell("looking at who holds it")
             budget = max(1.0, seconds - (clock() - started))
-            deep = _look_deep(subject, picture, goal, nframe, budget, clock)
+            deep = _look_deep(
+                subject, picture, goal, nframe, budget, pause_seconds, clock
+            )
     found = conclude(
         looks,
         picture,
@@ -191,6 +197,7 @@ def _look_deep(  # noqa: PLR0913 - one look, its options spelled out
     goal: int,
     nframe: int | None,
     seconds: float,
+    pause_seconds: float,
     clock: Callable[[], float],
 ) -> DeepLook:
     until = clock() + seconds * DEPTH_WORK_SHARE
@@ -199,6 +206,8 @@ def _look_deep(  # noqa: PLR0913 - one look, its options spelled out
         picture.rows,
         nframe=nframe or DEPTH_FRAMES,
         search_seconds=max(LEAST_SEARCH_SECONDS, seconds * (1 - DEPTH_WORK_SHARE)),
+        pause_seconds=pause_seconds,
+        exact=True,
         keep=work.OWN_FILE,
     )
 

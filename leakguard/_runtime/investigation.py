@@ -28,6 +28,7 @@ from leakguard._core.records import Cost
 from leakguard._readers.process import collects_automatically, waiting_seconds
 from leakguard._readers.threads import native
 from leakguard._runtime.depth import look_deep
+from leakguard._runtime.places import WALK_SECONDS
 from leakguard._runtime.thread import DaemonThread
 from leakguard._runtime.window import newborn_window, settle_tracing
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from leakguard._core.evidence import DeepLook
     from leakguard._core.observe import GrowthRow
     from leakguard._core.records import Frame
+    from leakguard._runtime.places import Places
     from leakguard._runtime.work_counter import WorkCounter
 
 _log = logging.getLogger("leakguard")
@@ -74,6 +76,7 @@ class Investigation:
         budget: float = 0.05,
         found: Callable[[], None] = lambda: None,
         has_room: Callable[[], bool] = lambda: True,
+        places: Places | None = None,
         window_seconds: tuple[float, ...] = WINDOW_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.process_time,
@@ -83,11 +86,13 @@ class Investigation:
 
         ``budget`` is the share of its speed that the program may lose while it lasts;
         ``found`` is called in the thread after each cycle of windows; while
-        ``has_room()`` is false none is opened, for evidence takes memory, too.
+        ``has_room()`` is false none is opened, for evidence takes memory, too;
+        ``places`` are looked for once in each investigation, beside its windows.
         """
         self._work = work
         self._budget = budget
         self._tell_found, self._has_room = found, has_room
+        self._places = places
         self._lengths = window_seconds
         self._clock, self._cpu_clock, self._waiting = clock, cpu_clock, waiting
         self.reset()
@@ -160,6 +165,7 @@ class Investigation:
         self._found = Findings()
         self._rows: Sequence[GrowthRow] = ()
         self._windows, self._pace = 0, 1.0
+        self._has_walked = False
         self._lost_seconds = 0.0
         self._traced = Span(_PRIOR_SECONDS, _PRIOR_SECONDS * LOST_SHARE)
         self._outside = Span()
@@ -172,6 +178,7 @@ class Investigation:
             cycle = 0
             while not self._is_over(thread):
                 self._cycle(thread, CYCLE_SCALES[min(cycle, len(CYCLE_SCALES) - 1)])
+                self._follow(thread)
                 self._paid(thread, self._tell_found)
                 cycle += 1
         finally:
@@ -211,6 +218,19 @@ class Investigation:
         search = min(SEARCH_SECONDS, sys.getallocatedblocks() * _SEARCH_PER_BLOCK)
         if self._can_pay(thread, DEPTH_SECONDS + search):
             self._paid(thread, partial(self._look_deep, thread, search))
+
+    def _follow(self, thread: DaemonThread) -> None:
+        """Look at the containers by name; before the first look they are found."""
+        places = self._places
+        if places is None:
+            return
+        if self._has_walked:
+            self._paid(thread, places.look)
+        elif self._can_pay(thread, WALK_SECONDS):
+            self._has_walked = True
+            self._paid(
+                thread, lambda: places.walk(lambda: thread.stopping, thread.wait)
+            )
 
     def _price(self) -> float:
         """Return the seconds lost per second of window, as measured so far."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from leakguard._core.trend import Trend
     from leakguard._runtime.flight import Recorder
     from leakguard._runtime.investigation import Investigation
+    from leakguard._runtime.places import Places
     from leakguard._runtime.watcher import State
 
 _HOME = "_leakguard_process"
@@ -107,18 +108,26 @@ class Monitor:
 
             self.recorder = recorder_of(self)
         self.investigation: Investigation | None = None
-        if is_main_interpreter():
-            from leakguard._runtime.investigation import Investigation
-
-            self.investigation = Investigation(
-                work=work,
-                budget=options.budget,
-                found=self._weigh,
-                has_room=lambda: self.protection.level != "critical",
-            )
+        self.places: Places | None = None
         self._work = work
+        if is_main_interpreter():
+            self._look_into()
         self._traces = False
         self._reset()
+
+    def _look_into(self) -> None:
+        """Make what looks for lines and for containers."""
+        from leakguard._runtime.investigation import Investigation
+        from leakguard._runtime.places import Places
+
+        self.places = Places()
+        self.investigation = Investigation(
+            work=self._work,
+            budget=self.options.budget,
+            found=self._weigh,
+            has_room=lambda: self.protection.level != "critical",
+            places=self.places,
+        )
 
     def _reset(self) -> None:
         self.pid = os.getpid()
@@ -190,6 +199,8 @@ class Monitor:
             return
         self.watcher.reset("the first look after the fork is still to come")
         self.investigation.reset()
+        if self.places is not None:
+            self.places.reset()
         if self.users:
             self.watcher.run()
             if self.recorder is not None:
@@ -213,12 +224,13 @@ class Monitor:
             self._traces = fence.start_tracing() is True
 
     def _weigh(self) -> None:
-        if self.investigation is None:
+        if self.investigation is None or self.places is None:
             return
         self._weighed = weigh(
             self.investigation.findings(),
             SourceMap(self.options.app_root).names(),
             seconds=time.monotonic() - self._started_at,
+            growing=self.places.growing(),
         )
 
     def _ticked(self, seen: State) -> float:
@@ -237,6 +249,8 @@ class Monitor:
         self.protection.judged(trend, self.watcher.state)
         if is_suspicious(trend):
             self._suspect()
+        if self.places is not None:
+            self.places.look()
         before = self.verdict.kind
         self.verdict = explain(self._weighed, trend, samples).verdict
         if self.verdict.kind != before:

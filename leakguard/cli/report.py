@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         default="text",
         metavar="FORMAT",
-        help="text, markdown or json (default: text)",
+        help="text, markdown, json or dot (default: text)",
     )
     parser.add_argument(
         "--verbose", action="store_true", help="show stacks and the whole ledger"

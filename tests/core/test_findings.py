@@ -19,6 +19,7 @@ from leakguard._core.findings import (
 )
 from leakguard._core.forecast import Forecast
 from leakguard._core.overhead import Span
+from leakguard._core.places import Growing
 from leakguard._core.samples import Sample
 from leakguard._core.trend import Trend
 from tests.core.builders import APP, NAMES, deep_look, holding
@@ -197,3 +198,39 @@ def test_nothing_judged_is_unknown() -> None:
 )
 def test_what_is_suspicious(one: Trend, *, suspicious: bool) -> None:
     assert is_suspicious(one) is suspicious
+
+
+def test_the_share_of_the_growth_that_is_explained_is_told() -> None:
+    found = explain(weighed(findings()), trend(rate=204_800.0), RISING)
+    assert found.verdict.explained_share == pytest.approx(0.5, rel=0.05)
+
+
+def test_without_a_trend_there_is_nothing_to_explain_a_share_of() -> None:
+    for rate in (None, 0.0):
+        found = explain(weighed(findings()), trend(rate=rate), RISING)
+        assert found.verdict.explained_share is None
+
+
+def _growing(path: str) -> Growing:
+    held = replace(holding(path, new_entries=20), retained_bytes=1_000_000)
+    return Growing(held, rises=4, entries_per_second=10.0)
+
+
+def test_a_container_that_no_line_explains_is_a_suspect_below_the_lines() -> None:
+    growing = [_growing("shop.log._lines")]
+    seen = weigh(findings(), NAMES, seconds=100.0, growing=growing)
+    found = explain(seen, trend(), RISING)
+    assert [(one.rank, one.source) for one in found.suspects] == [
+        (1, "site"),
+        (2, "container"),
+    ]
+    assert explain(seen, trend("load"), RISING).suspects == ()
+
+
+def test_a_container_that_is_a_suspects_holder_is_its_evidence() -> None:
+    growing = [_growing("shop.cache._store")]
+    found = findings(deep=deep_into(None))
+    seen = weigh(found, NAMES, seconds=100.0, growing=growing)
+    (one,) = explain(seen, trend(), RISING).suspects
+    assert one.owner is not None
+    assert one.owner.links[-1].why.endswith("; it gains 10 entries per second")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakguard._readers.paths import climb
+from leakguard._readers.search import climb
 
 if TYPE_CHECKING:
     from collections.abc import Callable

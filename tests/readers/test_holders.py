@@ -36,7 +36,7 @@ from leakguard._readers.holders import (
     kind_of,
     stack_of,
 )
-from leakguard._readers.paths import climb
+from leakguard._readers.search import climb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -505,7 +505,7 @@ def test_busy_threads_may_make_tuples_while_a_large_heap_is_read(
     "look",
     [
         "holders.Followed()",
-        "paths.climb(vars(_asyncio), hidden=set(), out_of_time=lambda: False)",
+        "search.climb(vars(_asyncio), hidden=set(), out_of_time=lambda: False)",
         "holders._sites_below(deque([_asyncio]), holders.Newborn.read())",
     ],
 )
@@ -516,7 +516,7 @@ def test_the_collector_works_after_a_look_at_an_asyncio_program(look: str) -> No
     program = f"""
 import _asyncio, asyncio, gc
 from collections import deque
-from leakguard._readers import holders, paths
+from leakguard._readers import holders, search
 
 async def main():
     loop = asyncio.get_running_loop()

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from leakguard._readers import paths
+from leakguard._readers import search
 from leakguard._readers.attributes import attributes_of, is_a
 from leakguard._readers.heap import name_of_type
-from leakguard._readers.paths import climb, describe, links_of
+from leakguard._readers.paths import describe, links_of
+from leakguard._readers.search import climb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,7 +240,7 @@ def test_a_chain_longer_than_the_search_is_given_up(program: Program) -> None:
     assert _climb(deepest) == [deepest]
 
 
-def test_our_own_frames_are_no_holders(program: Program) -> None:
+def test_a_frame_is_a_root_where_nothing_named_holds(program: Program) -> None:
     shop = program("""
         import sys
 
@@ -251,14 +252,14 @@ def test_our_own_frames_are_no_holders(program: Program) -> None:
 
         shelf = Shelf()
         shelf.kept = {}
+        frames = [look(shelf.kept), look([])]
     """)
-    # The frame of a call is one step from the dict, the module is two or three.
-    frame = shop.look(shop.shelf.kept)
-    assert describe(_climb(shop.shelf.kept))[0] == "look() frame.kept"
-    shop.look.__code__ = shop.look.__code__.replace(co_filename=paths.__file__)
-    frame = shop.look(shop.shelf.kept)
-    assert frame.f_locals["kept"] is shop.shelf.kept
-    assert describe(_climb(shop.shelf.kept))[0] == "shop.shelf.kept"
+    assert describe(_climb(shop.shelf.kept))[0] == "shop.shelf.kept", "a name is better"
+    frames = [vars(shop).pop("frames")[1]]
+    assert describe(_climb(frames[0].f_locals["kept"]))[0] == "look() frame.kept"
+    shop.look.__code__ = shop.look.__code__.replace(co_filename=search.__file__)
+    frames = [shop.look([])]
+    assert len(_climb(frames[0].f_locals["kept"])) == 1, "a frame of ours"
 
 
 def test_no_code_of_a_proxy_runs_on_the_way(program: Program, chain_to: Chain) -> None:

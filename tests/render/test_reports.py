@@ -10,6 +10,7 @@ import pytest
 from leakguard import reports
 from leakguard._core.records import LeakguardError
 from leakguard._render.document import dumps
+from leakguard._render.dot import render_dot
 from leakguard._render.markdown import render_markdown
 from leakguard._render.text import render_text
 from tests.render.examples import LEAK
@@ -102,9 +103,10 @@ def test_a_report_renders_in_every_known_format() -> None:
     assert reports.render(LEAK) == render_text(LEAK)
     assert reports.render(LEAK, "json") == dumps(LEAK)
     assert reports.render(LEAK, "markdown") == render_markdown(LEAK)
+    assert reports.render(LEAK, "dot") == render_dot(LEAK)
 
 
 def test_an_unknown_format_names_the_known_ones() -> None:
-    sentence = "unknown format 'pdf': the formats are text, json, markdown"
+    sentence = "unknown format 'pdf': the formats are text, json, markdown, dot"
     with pytest.raises(LeakguardError, match=sentence):
         reports.render(LEAK, "pdf")

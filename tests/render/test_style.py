@@ -164,23 +164,42 @@ def test_a_plateau_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("links", "verbose", "shown"),
+    ("links", "shown"),
+    [(LINKS, "a b c! d"), (LINKS[2:], "c! d"), (LINKS[:2], "a b"), ((), "")],
+)
+def test_the_suspect_link_is_the_first_that_leaks(
+    links: tuple[Link, ...], shown: str
+) -> None:
+    hops = style.hops(Owner("a", links))
+    assert " ".join(link.name + "!" * mark for mark, link in hops) == shown
+
+
+@pytest.mark.parametrize(
+    ("owner", "words"),
     [
-        (LINKS, False, "a b c!"),
-        (LINKS, True, "a b c! d"),
-        (LINKS[1:], False, "b c!"),
-        (LINKS[2:], False, "c!"),
-        (LINKS[:2], False, "a b"),
-        ((), False, ""),
+        (Owner("a"), ""),
+        (Owner("a", (), 2048), "keeps 2.0 KiB"),
+        (Owner("a", (), 2048, is_estimate=True), "keeps about 2.0 KiB"),
     ],
 )
-def test_the_path_turns_from_healthy_to_leaking(
-    links: tuple[Link, ...],
-    verbose: bool,  # noqa: FBT001
-    shown: str,
+def test_what_an_owner_keeps_is_told_with_how_sure_it_is(
+    owner: Owner, words: str
 ) -> None:
-    hops = style.turning_point(Owner("a", links), verbose=verbose)
-    assert " ".join(link.name + "!" * mark for mark, link in hops) == shown
+    assert style.retained(owner) == words
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (None, ""),
+        (-0.1, ""),
+        (0.974, "The suspects explain 97 % of the growth."),
+        (1.3, "The suspects explain 100 % of the growth."),
+    ],
+)
+def test_the_share_that_is_explained_is_told(share: float | None, words: str) -> None:
+    verdict = replace(LEAK.verdict, explained_share=share)
+    assert style.explained(verdict) == words
 
 
 def _stacked(app: int | None, *frames: str) -> Suspect:

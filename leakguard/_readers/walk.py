@@ -1,0 +1,196 @@
+"""A walk from the named roots down, a few objects at a time.
+
+It sees what a developer could write down: the variables of modules and classes, what
+functions keep in closures and defaults, the attributes and entries below. Of a long
+container just the newest entries are looked at, so the walk sees the program's
+structure and little of its data. No step of it takes a millisecond.
+
+Rules of this file: no code of the user's runs; no instance is made to have a
+``__dict__`` by looking at it; what was seen is held until the walk is dropped, and is
+never more than its number of objects.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import types
+import weakref
+from array import array
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from leakguard._readers.attributes import (
+    dict_of,
+    is_a,
+    module_file,
+    module_tables,
+    referents_of,
+)
+from leakguard._readers.containers import LRU, entries, length_of, newest_entries
+from leakguard._readers.source import is_own, library_directories
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+#: Objects that one walk sees: a web application's structure is 20 000 to 100 000.
+MOST_OBJECTS = 100_000
+#: A walk rests this long after so many objects, which take about 5 ms.
+_STEP, _REST_SECONDS = 2_000, 0.001
+#: A container is read whole up to this length, and beyond it some of its newest.
+_WHOLE, _SAMPLED = 256, 64
+#: Share of the objects that the application's own modules may lead to.
+_OWN_SHARE = 0.7
+#: Variables of one module.
+_MOST_VARIABLES = 20_000
+#: What leads to nothing that grows, and there is much of it.
+_LEAVES = frozenset(
+    map(
+        id,
+        (
+            str,
+            bytes,
+            int,
+            float,
+            complex,
+            bool,
+            type(None),
+            types.CodeType,
+            types.ModuleType,
+            types.BuiltinFunctionType,
+            types.GetSetDescriptorType,
+            types.MemberDescriptorType,
+            types.WrapperDescriptorType,
+            types.MethodDescriptorType,
+            types.ClassMethodDescriptorType,
+            weakref.ref,
+        ),
+    )
+)
+
+
+class Walk:
+    """One walk, breadth first: below the application's modules, then the others."""
+
+    def __init__(
+        self,
+        most_objects: int = MOST_OBJECTS,
+        hidden: Iterable[int] = (),
+        rest: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Begin at the modules; ``rest`` is called between two steps.
+
+        ``hidden`` are ids of the profiler's own containers.
+        """
+        self._most, self._rest = most_objects, rest
+        self._items: list[object] = []
+        self._parents = array("q")
+        self._at = dict.fromkeys(hidden, -1)
+        self.own_ids = {id(self._items)}
+        self._own, self._libraries = _tables()
+        for table in (*self._own, *self._libraries):
+            self._at[id(table)] = -1
+
+    def __contains__(self, ident: int) -> bool:
+        """Return whether the object of this ``id`` was seen."""
+        return self._at.get(ident, -1) >= 0
+
+    def __iter__(self) -> Iterator[object]:
+        """Iterate over what was seen, nearest to the roots first."""
+        return iter(self._items)
+
+    def run(self, out_of_time: Callable[[], bool]) -> None:
+        """Walk, until all is seen that may be, or until it is time to end."""
+        at = 0
+        for tables, share in ((self._own, _OWN_SHARE), (self._libraries, 1.0)):
+            most = int(self._most * share)
+            for table in tables:
+                self._add(table, -1)
+            while at < len(self._items):
+                if len(self._items) < most:
+                    self._look_below(at, most)
+                at += 1
+                if at % _STEP == 0:
+                    self._rest(_REST_SECONDS)
+                    if out_of_time():
+                        return
+
+    def chain_to(
+        self,
+        target: object,
+        most_compared: int = 0,
+        out_of_time: Callable[[], bool] = lambda: False,
+    ) -> list[object]:
+        """Return the objects from the root to the target, or nothing.
+
+        If it was not seen, so many entries of long containers are compared with it,
+        at 0.05 us for each.
+        """
+        if id(target) in self:
+            return self._chain(self._at[id(target)])
+        for at, item in enumerate(self._items):
+            length = length_of(item)
+            if _WHOLE < length <= most_compared:
+                most_compared -= length
+                if _holds(item, target):
+                    return [*self._chain(at), target]
+                if out_of_time():
+                    break
+        return []
+
+    def _chain(self, at: int) -> list[object]:
+        found = []
+        while at >= 0:
+            found.append(self._items[at])
+            at = self._parents[at]
+        return found[::-1]
+
+    def _add(self, item: object, parent: int) -> None:
+        self._at[id(item)] = len(self._items)
+        self._items.append(item)
+        self._parents.append(parent)
+
+    def _look_below(self, at: int, most: int) -> None:
+        known = self._at
+        for part in _parts(self._items[at], is_root=self._parents[at] < 0):
+            if id(part) in known or id(type(part)) in _LEAVES:
+                continue
+            if gc.is_tracked(part) or type(part) is dict:
+                if len(self._items) >= most:
+                    return
+                self._add(part, at)
+
+
+def _tables() -> tuple[list[object], list[object]]:
+    """Return the dicts of the application's modules and of the others, but ours.
+
+    What is imported comes before who imports it, to be named after its home.
+    """
+    places = library_directories()
+    found: tuple[list[object], list[object]] = ([], [])
+    for name, table in reversed(module_tables()):
+        file = module_file(name)
+        if file is None or not is_own(file):
+            found[file is None or file.startswith(places)].append(table)
+    return found
+
+
+def _holds(container: object, target: object) -> bool:
+    try:
+        return any(part is target for entry in entries(container) for part in entry)
+    except RuntimeError:  # another thread changes it
+        return False
+
+
+def _parts(item: object, *, is_root: bool) -> Iterable[object]:
+    """Return what an object leads to, of a long container its newest entries."""
+    kind = type(item)
+    if kind is types.FunctionType:
+        return referents_of(item)
+    if is_a(item, type):
+        return list(dict_of(item).values())
+    if type(item) is tuple:
+        return item[:_WHOLE]
+    if length_of(item) > (_MOST_VARIABLES if is_root else _WHOLE):
+        return chain.from_iterable(newest_entries(item, _SAMPLED))
+    return () if kind is LRU else referents_of(item)
