@@ -111,6 +111,15 @@ class Acquittal:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A suspect that somebody has put aside, why, and until when (ISO date)."""
+
+    reason: str
+    expires: str | None
+    suspect: Suspect
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What kind of growth this is, with its reason in one sentence."""
 
@@ -181,7 +190,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The document ``leakguard.report/1`` as a record. Round-trips through JSON."""
+    """The document ``leakguard.report/1`` as a record. Round-trips through JSON.
+
+    ``notes`` are sentences about the report itself, such as on suppressions.
+    """
 
     created_at: str
     program: Program
@@ -190,6 +202,8 @@ class Report:
     suspects: tuple[Suspect, ...]
     cost: Cost
     acquitted: tuple[Acquittal, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class LeakguardError(Exception):

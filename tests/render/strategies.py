@@ -81,6 +81,7 @@ acquittals = st.builds(
 costs = st.builds(
     records.Cost, st.none() | numbers, st.none() | numbers, integers, numbers
 )
+suppressed = st.builds(records.Suppressed, texts, st.none() | texts, suspects())
 reports = st.builds(
     records.Report,
     texts,
@@ -90,4 +91,6 @@ reports = st.builds(
     st.lists(suspects(), max_size=3).map(tuple),
     costs,
     st.lists(acquittals, max_size=3).map(tuple),
+    st.lists(suppressed, max_size=2).map(tuple),
+    st.lists(texts, max_size=2).map(tuple),
 )

@@ -61,6 +61,8 @@ def test_the_document_is_the_documented_one() -> None:
         "suspects",
         "cost",
         "acquitted",
+        "suppressed",
+        "notes",
     ]
     assert list(DOCUMENT["memory"]) == [
         "limit_bytes",
