@@ -33,6 +33,10 @@ class Config:
     trouble: str | None = None
 
 
+#: Where there are no settings.
+NO_CONFIG = Config()
+
+
 def read_config(directory: str | None = None) -> Config:
     """Return the settings in force in a directory (default: the working directory).
 
@@ -51,7 +55,7 @@ def read_config(directory: str | None = None) -> Config:
         table = _table(path, data)
         if table is not None:
             return _config(path, table)
-    return Config()
+    return NO_CONFIG
 
 
 def read_config_quietly(directory: str | None = None) -> Config:

@@ -173,9 +173,10 @@ def test_what_has_expired_counts_no_more_and_is_said_so() -> None:
     left = sift(LEAK, _suspects(MINE), rules[:1], TODAY)
     assert left.verdict == LEAK
     assert len(left.suspects) == 1
-    assert left.notes == (
+    (note,) = left.notes
+    assert note == (
         "The suppression of fingerprint 0123456789ab (known) has expired on 2026-06-14"
-        " and counts no more.",
+        " and counts no more."
     )
     assert "path x" in sift(LEAK, (), rules[1:], TODAY).notes[0]
 

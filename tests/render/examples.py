@@ -14,6 +14,7 @@ from leakguard._core.records import (
     Program,
     Report,
     Site,
+    Suppressed,
     Suspect,
     Verdict,
 )
@@ -182,6 +183,20 @@ MANY = replace(
     LEAK,
     suspects=tuple(replace(CACHE, rank=rank) for rank in range(1, 7)),
     acquitted=LEAK.acquitted * 3 + LEAK.acquitted[:1],
+)
+
+#: What was found is known, all of it or some of it.
+_KNOWN = Suppressed("fixed in the next release", "2026-06-30", LISTENER)
+QUIET = replace(
+    STEADY,
+    verdict=replace(STEADY.verdict, reason="Nothing grows but what is suppressed."),
+    suppressed=(_KNOWN,),
+)
+PARTLY = replace(
+    LEAK,
+    suspects=(CACHE,),
+    suppressed=(_KNOWN, Suppressed("not ours", None, LIBRARY)),
+    notes=("The suppression of path vendor/* (theirs) has expired.",),
 )
 
 #: Everything the user's program can name holds something nasty.
