@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import NO_LOOK, gather, stopped
-from leakguard._core.judge import judge
+from leakguard._core.judge import LEAST_CALLS, judge
 from leakguard._core.observe import is_turnover
 from leakguard._core.suspects import (
+    NO_RESOURCES,
+    Resources,
     accuse,
     accuse_native,
     acquit_slowing,
@@ -59,11 +61,13 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
     guilty, bounded = split_bounded(
         growths, names, work_done=depth.work_done, seconds=seconds
     )
+    resources = resources_of(looks)
     suspects = accuse(
         guilty,
         names,
         held=fastest_held(growths),
         seconds_per_call=seconds_per_call,
+        resources=resources,
     )
     acquitted = (*bounded, *acquit_slowing(_worth_telling(picture), names))
     resident = picture.resident
@@ -77,8 +81,26 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
     )
     named = suspects if verdict.kind == "leak" else ()
     if verdict.kind == "native-leak":
-        named = (accuse_native(verdict),)
+        named = (accuse_native(verdict, resources),)
     return Conclusion(verdict, named, acquitted)
+
+
+def resources_of(looks: Sequence[Checkpoint]) -> Resources:
+    """Return how many more files and threads there were at the end, for each call."""
+    if not looks:
+        return NO_RESOURCES
+    first, last = looks[0], looks[-1]
+    calls = last.calls - first.calls
+    if calls < LEAST_CALLS:
+        return NO_RESOURCES
+
+    def rate(before: int | None, after: int | None) -> float:
+        known = before is not None and after is not None
+        return (after - before) / calls if known else 0.0  # type: ignore[operator]
+
+    return Resources(
+        rate(first.open_files, last.open_files), rate(first.threads, last.threads)
+    )
 
 
 def _goes_on(row: GrowthRow, looks: Sequence[Checkpoint], deep: DeepLook) -> bool:

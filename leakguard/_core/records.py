@@ -77,7 +77,8 @@ class Suspect:
     """One leak: where it is allocated, who holds it, how fast it grows, what to do.
 
     ``stack`` holds ``"file:line in function"`` texts, innermost first.
-    ``confidence`` lies between 0 and 1.
+    ``confidence`` lies between 0 and 1. ``habit`` is the pattern more closely, and
+    ``example`` the change as lines of code, ``-`` before and ``+`` after.
     """
 
     rank: int
@@ -94,6 +95,7 @@ class Suspect:
     pattern: Pattern
     hint: str
     example: str | None = None
+    habit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

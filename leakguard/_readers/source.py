@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 
 from leakguard._core.suspects import Names
+from leakguard._readers.interpreter import installed_version, read_collector
 
 #: Directory names that hold installed packages, whatever the layout around them.
 _PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
@@ -83,8 +84,15 @@ class SourceMap:
         return "/".join(file.replace("\\", "/").split("/")[-2:])
 
     def names(self) -> Names:
-        """Return what the pure layer may ask of sources."""
-        return Names(self.in_app, is_own, self.relative, self.function_at)
+        """Return what the pure layer may ask of sources, and of what surrounds them."""
+        return Names(
+            self.in_app,
+            is_own,
+            self.relative,
+            self.function_at,
+            read_collector(),
+            installed_version,
+        )
 
     def _belongs(self, file: str) -> bool:
         if file.startswith("<"):

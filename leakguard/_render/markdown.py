@@ -51,11 +51,17 @@ def _suspect(suspect: Suspect, cwd: str | None) -> str:
         ("held by", suspect.owner and _owner(suspect.owner)),
         ("pattern", escape(style.pattern(suspect))),
         ("fix", suspect.hint and f"**{escape(suspect.hint)}**"),
-        ("example", suspect.example and escape(suspect.example)),
     ]
     heading = f"### {suspect.rank}. {growth or 'growing'}: {title}"
     facts = "\n".join(f"- {label}: {text}" for label, text in items if text)
-    return "\n\n".join(filter(None, (heading, facts, _stack(suspect, cwd))))
+    blocks = (heading, facts, _example(suspect), _stack(suspect, cwd))
+    return "\n\n".join(filter(None, blocks))
+
+
+def _example(suspect: Suspect) -> str:
+    code_lines = "\n".join(style.example(suspect))
+    fence = _fence(code_lines, 3)
+    return f"{fence}diff\n{code_lines}\n{fence}" if code_lines else ""
 
 
 def _owner(owner: Owner) -> str:

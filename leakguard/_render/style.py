@@ -199,8 +199,16 @@ def what(suspect: Suspect) -> str:
 
 def pattern(suspect: Suspect) -> str:
     """Return what kind of bug it is, how sure that is, and the bug's identity."""
+    names: list[str] = [suspect.pattern]
+    if suspect.habit not in (None, suspect.pattern):
+        names.append(f"({suspect.habit})")
     sure = confidence(suspect.confidence)
-    return plain(f"{suspect.pattern}, {sure}, fingerprint {suspect.fingerprint}")
+    return plain(f"{' '.join(names)}, {sure}, fingerprint {suspect.fingerprint}")
+
+
+def example(suspect: Suspect) -> list[str]:
+    """Return the change as lines of code."""
+    return [plain(line) for line in (suspect.example or "").splitlines()]
 
 
 def number_of(number: int, noun: str) -> str:

@@ -84,7 +84,8 @@ def _suspect(view: _View, suspect: Suspect) -> list[str]:
         lines += _owner(view, suspect.owner)
     lines += _field(view, "pattern", style.pattern(suspect))
     lines += _field(view, "fix", style.plain(suspect.hint), "fix")
-    lines += _field(view, "example", style.plain(suspect.example or ""))
+    example = style.example(suspect)
+    lines += _column(view, _label("example"), example, "as-is") if example else []
     return lines + _stack(view, suspect)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import DeepLook
+from leakguard._readers.attributes import dict_of, is_a, mro_of
+from leakguard._readers.heap import name_of_type
 from leakguard._readers.holders import (
     Followed,
     Newborn,
@@ -36,6 +39,8 @@ _LEADING_ROWS = 40
 _SAMPLED_SURVIVORS = 30_000
 _EXAMPLES_PER_SITE = 3
 _SEARCHED_STACKS = 4
+#: Objects of a type in the window from which they pile up.
+_SEVERAL = 8
 #: What shrinks below this share by a collection was garbage.
 _VANISHED_SHARE = 0.3
 
@@ -60,8 +65,12 @@ def look_deep(
     with newborn_window(nframe, keep=keep) as window:
         work_done = run()
         garbage: dict[Stack, Counter[str]] = {}
+        finalized: tuple[str, ...] = ()
         if not collects_automatically():
-            garbage, _ = _sample(Newborn.read(), frames, examples=0)
+            waiting = Newborn.read()
+            garbage, _ = _sample(waiting, frames, examples=0)
+            finalized = _finalized(waiting)
+            del waiting
         survivors, vanished = _survivors(window)
         newborn = Newborn.read()
         types, examples = _sample(newborn, frames)
@@ -73,7 +82,15 @@ def look_deep(
     held = {stack for item in grown for stack in item.sites}
     loose = {s: kept for s, kept in examples.items() if s not in held}
     owners = _owners(loose, hidden, search_seconds * 0.4)
-    return DeepLook(work_done, survivors, garbage | types, holdings, owners, vanished)
+    return DeepLook(
+        work_done,
+        survivors,
+        garbage | types,
+        holdings,
+        owners,
+        vanished,
+        finalized,
+    )
 
 
 def _survivors(
@@ -128,6 +145,24 @@ def _sample(
         elif examples:
             kept[stack][-1] = item
     return types, kept
+
+
+def _finalized(newborn: Newborn) -> tuple[str, ...]:
+    """Return the types with a ``__del__`` in Python of which there are several."""
+    kinds: dict[int, tuple[type, int]] = {}
+    for item in newborn.objects:
+        kind = type(item)
+        kinds[id(kind)] = (kind, kinds.get(id(kind), (kind, 0))[1] + 1)
+    return tuple(
+        name_of_type(kind)
+        for kind, count in kinds.values()
+        if count >= _SEVERAL and _has_finalizer(kind)
+    )
+
+
+def _has_finalizer(kind: type) -> bool:
+    finalizers = (dict_of(base).get("__del__") for base in mro_of(kind))
+    return any(is_a(found, FunctionType) for found in finalizers)
 
 
 def _owners(

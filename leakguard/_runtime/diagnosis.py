@@ -182,6 +182,8 @@ def _look(
         heap_bytes=counters.heap_bytes,
         rss_bytes=counters.rss_bytes,
         pause_seconds=clock() - begun,
+        threads=counters.threads,
+        open_files=counters.open_files,
     )
 
 

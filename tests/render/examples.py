@@ -75,6 +75,8 @@ CACHE = Suspect(
     hint="Bound the dict at shop.cache.orders._entries: functools.lru_cache("
     "maxsize=1000) or cachetools.TTLCache evict what nobody asks for; remove entries"
     " when the order is closed.",
+    example="- _entries = dict()\n+ _entries = cachetools.LRUCache(maxsize=1_000)",
+    habit="dict-as-cache",
 )
 
 LISTENER = Suspect(
@@ -212,7 +214,8 @@ HOSTILE = replace(
             type="<b>|`x`",
             owner=Owner("`", (Link("|", "\t", "leaking", "*stars* & _lines_"),)),
             hint="1. @everyone [x](http://example.org)",
-            example="<script>",
+            example="<script>\n```\n\x1b[2J",
+            habit="*|`x`",
         ),
     ),
 )

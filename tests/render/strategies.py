@@ -49,6 +49,7 @@ def suspects(draw: st.DrawFn) -> records.Suspect:
         pattern=draw(_choice(records.Pattern)),
         hint=draw(texts),
         example=draw(st.none() | texts),
+        habit=draw(st.none() | texts),
     )
 
 

@@ -9,6 +9,7 @@ EXPECT = {
     "sites": ["duplicate", "encode"],
     "owner": None,
     "pattern": "native",
+    "habit": "native",
     "bytes_per_call": (3500, 5000),
 }
 
