@@ -81,7 +81,7 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
     )
     named = suspects if verdict.kind == "leak" else ()
     if verdict.kind == "native-leak":
-        named = (accuse_native(verdict, resources),)
+        named = (accuse_native(verdict, resources=resources),)
     return Conclusion(verdict, named, acquitted)
 
 

@@ -170,16 +170,24 @@ RESOURCE_HABITS: Final[Mapping[str, Habit]] = {
 - gc.set_debug(gc.DEBUG_SAVEALL)
 + gc.set_debug(0)""",
     ),
+    "native-call": Habit(
+        "native",
+        "{kind} takes memory from the C heap that is not given back: call what frees it"
+        " (free(), close(), a context manager) in a finally block, or make one object"
+        " and use it again.",
+        """\
+  address = library.make(data)
++ try:
+      ...
++ finally:
++     library.release(address)""",
+    ),
     "native": Habit(
         "native",
         "Memory is allocated outside Python and not given back: look for a C extension"
         " object without close()/free(), or a ctypes allocation.",
         """\
-- address = library.make(data)
-+ address = library.make(data)
-+ try:
-      ...
-+ finally:
-+     library.release(address)""",
+- parser = lxml.etree.XMLParser()  # for each document
++ PARSER = lxml.etree.XMLParser()""",
     ),
 }

@@ -45,9 +45,10 @@ class Clues:
 
     ``types`` are the types that pile up (most frequent first), ``entry_types`` those
     held directly by the growing holder, ``owner_types`` those on the way to it, root
-    first. ``finalized`` are the types that piled up with a ``__del__``. ``is_cycle``
-    says that only a collection frees them, ``is_resized`` that blocks grow in size and
-    not in number. Files and threads are the process's, for each unit of work.
+    first. ``function`` is the C function that takes memory, ``finalized`` the types
+    that piled up with a ``__del__``. ``is_cycle`` says that only a collection frees
+    them, ``is_resized`` that blocks grow in size and not in number. Files and threads
+    are the process's, for each unit of work.
     """
 
     types: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Clues:
     holder_type: str | None = None
     owner_path: str | None = None
     owner_types: tuple[str, ...] = ()
+    function: str | None = None
     finalized: tuple[str, ...] = ()
     files_per_call: float = 0.0
     threads_per_call: float = 0.0
@@ -161,6 +163,8 @@ _ALL_TASKS = r"\b_(?:all|scheduled|eager)_tasks\b"
 _WEAK = r"\Aweakref\.\w*Ref"
 _DEFAULT, _LABEL = r"\.__(?:kw)?defaults__", r"label|metric"
 RULES: tuple[Rule, ...] = (
+    _rule("thread-without-end", is_native="True", resource="thread"),
+    _rule("native-call", function=".", is_native="True"),
     _rule("native", is_native="True"),
     _rule("cycle-with-finalizer", finalized=".", is_cycle="True"),
     _rule("cycle-without-collector", is_cycle="True"),
@@ -216,6 +220,7 @@ RULES: tuple[Rule, ...] = (
     _rule("dict-as-cache", holder_type=_KEYED),
     _rule("deque-without-maxlen", holder_type=_DEQUE),
     _rule("append-only", holder_type=rf"list\Z|{_SET}"),
+    _rule("lagging-tee", holder_type=r"\Aitertools\._?tee"),
     _rule("lagging-tee", types=r"\Aitertools\._?tee"),
     _rule("growing-buffer", holder_type=_BUFFER),
     _rule("growing-buffer", shape="block"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from leakguard._core.evidence import application_frame
 from leakguard._core.libraries import remedy_for
 from leakguard._core.patterns import COLLECTOR, Clues, Collector, match_pattern
 from leakguard._core.records import Acquittal, Owner, Site, Suspect
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from leakguard._core.evidence import Bound, Growth, Holding
+    from leakguard._core.native import Culprit
     from leakguard._core.observe import GrowthRow
     from leakguard._core.records import Frame, Stack, Verdict
 
@@ -83,17 +85,37 @@ def accuse(
     )
 
 
-def accuse_native(verdict: Verdict, resources: Resources = NO_RESOURCES) -> Suspect:
-    """Return the suspect for memory that no line of Python allocates."""
-    clues = Clues(is_native=True, threads_per_call=resources.threads_per_call)
-    pattern, habit, hint, example = match_pattern(clues)
+def accuse_native(
+    verdict: Verdict,
+    culprit: Culprit | None = None,
+    names: Names | None = None,
+    *,
+    resources: Resources = NO_RESOURCES,
+) -> Suspect:
+    """Return the suspect for memory that no line of Python allocates.
+
+    ``culprit`` is the call into C that takes it, where that is known.
+    """
+    function = culprit.function if culprit else None
+    threads = resources.threads_per_call
+    pattern, habit, hint, example = match_pattern(
+        Clues(is_native=True, function=function, threads_per_call=threads)
+    )
+    site, file = None, ""
+    stack: tuple[str, ...] = ()
+    if culprit is not None and names is not None:
+        frame = application_frame(culprit.stack, names.in_app)
+        site, stack = site_of(frame, names), _stack_lines(culprit.stack, names)
+        file = names.relative(site.file)
     return Suspect(
         rank=1,
-        fingerprint=fingerprint("", None, None, pattern),
+        fingerprint=fingerprint(
+            file, site.function if site else None, _bare(function), pattern
+        ),
         source="native",
-        site=None,
-        stack=(),
-        type=None,
+        site=site,
+        stack=stack,
+        type=function,
         owner=None,
         growth_bytes_per_call=verdict.growth_bytes_per_call,
         growth_count_per_call=None,
@@ -104,6 +126,11 @@ def accuse_native(verdict: Verdict, resources: Resources = NO_RESOURCES) -> Susp
         example=example,
         habit=habit,
     )
+
+
+def _bare(function: str | None) -> str | None:
+    """Return a C function's own name, which is the same however it was found."""
+    return function and function.partition(" ")[0].rpartition(".")[2]
 
 
 def split_bounded(

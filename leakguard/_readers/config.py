@@ -116,9 +116,10 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
         return toml.loads(data.decode())
     except UnicodeDecodeError as error:
         raise LeakguardError(f"{path}: it is not UTF-8 text") from error
-    except (ValueError, RecursionError) as error:
-        why = str(error) or "it is nested too deeply"
-        raise LeakguardError(f"{path}: it is not TOML: {why}") from error
+    except ValueError as error:
+        raise LeakguardError(f"{path}: it is not TOML: {error}") from error
+    except RecursionError as error:
+        raise LeakguardError(f"{path}: it is nested too deeply") from error
 
 
 def _config(path: str, table: dict[str, Any]) -> Config:

@@ -73,6 +73,17 @@ class SourceMap:
                 best = (last - first, name)
         return best[1] if best else None
 
+    def called_at(self, file: str, line: int) -> tuple[str, ...]:
+        """Return the dotted names that a line calls, the outermost call first."""
+        tree = parse(file)
+        return tuple(
+            name
+            for node in ast.walk(tree or ast.Module([], []))
+            if isinstance(node, ast.Call)
+            and node.lineno <= line <= (node.end_lineno or node.lineno)
+            and (name := _dotted(node.func))
+        )
+
     def relative(self, file: str) -> str:
         """Return a file's path below the application, its packages or the stdlib."""
         for part in _PACKAGE_DIRECTORIES:
@@ -136,6 +147,17 @@ def _tree_of(source: str) -> ast.Module | None:
         with contextlib.suppress(SystemError):
             return ast.parse(source)
     return None
+
+
+def _dotted(node: ast.expr) -> str:
+    """Return ``"library.make"`` for names and attributes, and nothing for others."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    return ".".join([node.id, *reversed(parts)])
 
 
 def _function_spans(file: str) -> list[tuple[int, int, str]]:

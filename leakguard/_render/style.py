@@ -189,6 +189,8 @@ def title(suspect: Suspect, cwd: str | None) -> str:
 def what(suspect: Suspect) -> str:
     """Return what piles up, ``"dict objects, 2 blocks of memory per call"``."""
     objects = f"{plain(suspect.type)} objects" if suspect.type else ""
+    if objects and suspect.source == "native":
+        objects = f"memory of the C heap, taken by {plain(suspect.type or '')}"
     count = suspect.growth_count_per_call
     if count is None:
         return objects

@@ -40,7 +40,7 @@ _SAMPLED_SURVIVORS = 30_000
 _EXAMPLES_PER_SITE = 3
 _SEARCHED_STACKS = 4
 #: Objects of a type in the window from which they pile up.
-_SEVERAL = 8
+_SEVERAL = 3
 #: What shrinks below this share by a collection was garbage.
 _VANISHED_SHARE = 0.3
 

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from leakguard._core.conclusion import Conclusion, conclude
 from leakguard._core.judge import Limits, Picture, is_enough, picture_of
+from leakguard._core.native import culprit_of
 from leakguard._core.observe import Checkpoint
-from leakguard._core.records import Cost
+from leakguard._core.records import Cost, Unknown
+from leakguard._core.suspects import accuse_native
 from leakguard._readers.process import (
     available_bytes,
     collects_automatically,
@@ -27,6 +29,7 @@ from leakguard._readers.process import (
     trim_heap,
 )
 from leakguard._runtime import work
+from leakguard._runtime.c_calls import watch_calls
 from leakguard._runtime.depth import calls_wanted, look_deep
 from leakguard._runtime.window import newborn_window
 
@@ -53,6 +56,8 @@ LEAST_SEARCH_SECONDS = 4.0
 #: Most memory the work may leak while it is watched, and share of what is free.
 MOST_GROWN_BYTES = 256 * 1024 * 1024
 GROWN_SHARE_OF_AVAILABLE = 0.25
+#: Calls, and seconds, in which each call into C is looked at.
+NATIVE_CALLS, NATIVE_SECONDS = 60, 5.0
 #: Calls before the first look: imports, first-use caches, lazy singletons.
 WARM_UP_CALLS = 2
 
@@ -95,15 +100,18 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
             tell("looking at who holds it")
             budget = max(1.0, seconds - (clock() - started))
             deep = _look_deep(subject, picture, goal, nframe, budget, clock)
-    found = conclude(
-        looks,
-        picture,
-        deep,
-        sources.names(),
-        seconds=subject.seconds,
-        seconds_per_call=subject.seconds / max(1, subject.calls),
-        trim=_trimmed_bytes,
-    )
+        found = conclude(
+            looks,
+            picture,
+            deep,
+            sources.names(),
+            seconds=subject.seconds,
+            seconds_per_call=subject.seconds / max(1, subject.calls),
+            trim=_trimmed_bytes,
+        )
+        if any(suspect.pattern == "native" for suspect in found.suspects):
+            tell("looking at what it calls")
+            found = _name_call(subject, found, calls, sources, clock)
     pause = max((look.pause_seconds for look in looks), default=None)
     windows = len(looks) + (1 if deep else 0)
     return Diagnosis(found, Cost(None, pause, windows, clock() - started))
@@ -122,6 +130,10 @@ def _limits(calls: int | None, seconds: float) -> Limits:
 
 def _grows(picture: Picture) -> bool:
     return bool(picture.steady_rows or picture.open_rows)
+
+
+def _grows_natively(picture: Picture) -> bool:
+    return picture.native is not None and picture.native.shape == "linear"
 
 
 def _depth_calls(picture: Picture, calls: int | None, made: int) -> int:
@@ -153,7 +165,8 @@ def _watch(
             picture = picture_of(looks)
             if is_enough(looks, picture, limits):
                 spare = (calls or 0) - subject.calls
-                if spare <= 0 or done < (limits.calls or 0) or _grows(picture):
+                grows = _grows(picture) or _grows_natively(picture)
+                if spare <= 0 or done < (limits.calls or 0) or grows:
                     return looks, picture
                 # nothing to look at in depth: the calls kept for that are made here
                 limits = replace(limits, calls=done + spare)
@@ -203,6 +216,25 @@ def _look_deep(  # noqa: PLR0913 - one look, its options spelled out
         search_seconds=max(LEAST_SEARCH_SECONDS, seconds * (1 - DEPTH_WORK_SHARE)),
         keep=work.OWN_FILE,
     )
+
+
+def _name_call(
+    subject: work.Work,
+    found: Conclusion,
+    calls: int | None,
+    sources: SourceMap,
+    clock: Callable[[], float],
+) -> Conclusion:
+    """Look which call into C takes the memory, and name it where it can be told."""
+    most = NATIVE_CALLS if calls is None else calls - subject.calls
+    rate = found.verdict.growth_bytes_per_call or 0.0
+    until = clock() + NATIVE_SECONDS
+    kept = watch_calls(lambda: subject.run(most, until))
+    if isinstance(kept, Unknown):
+        return found
+    culprit = culprit_of(kept.sizes, kept.stacks, kept.calls, rate, sources.called_at)
+    suspect = accuse_native(found.verdict, culprit, sources.names())
+    return replace(found, suspects=(suspect,))
 
 
 def _trimmed_bytes() -> int | None:

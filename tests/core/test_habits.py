@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,8 @@ def test_there_are_at_least_twenty() -> None:
 
 @pytest.mark.parametrize("name", HABITS)
 def test_a_habit_has_a_section_with_its_fix(name: str) -> None:
-    page = PAGE.read_text("utf-8")
-    _, found, section = page.partition(f"\n### {name}")
-    assert found
-    section = section.partition("\n### ")[0]
+    sections = re.split(r"^###? ", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    (section,) = (s for s in sections if re.match(rf"{name}( {{.*}})?\n\n\*\*", s))
     assert "**Symptom.**" in section
     assert "**In the report:**" in section
     assert "**Fix.**" in section

@@ -46,6 +46,18 @@ _STORE = _held("shop.things", "dict", "shop.Order")
 
 #: For each rule evidence that it alone decides, in the order of the table.
 CASES = (
+    Case(
+        "thread-without-end",
+        "thread",
+        "join",
+        Clues(is_native=True, threads_per_call=1.0),
+    ),
+    Case(
+        "native-call",
+        "native",
+        "malloc (ctypes)",
+        Clues(function="malloc (ctypes)", is_native=True),
+    ),
     Case("native", "native", "C extension", Clues(is_native=True)),
     Case(
         "cycle-with-finalizer",
@@ -327,6 +339,12 @@ CASES = (
         "registry",
         "maxlen",
         _held("shop.audit.entries", "list", "shop.Entry"),
+    ),
+    Case(
+        "lagging-tee",
+        "other",
+        "advance both",
+        _held("shop.audit", "itertools._tee"),
     ),
     Case(
         "lagging-tee",

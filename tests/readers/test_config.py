@@ -66,7 +66,7 @@ def test_a_project_without_our_table_is_passed_by(tmp_path: Path, text: str) -> 
         ("leakguard.toml", b"[[suppress", "it is not TOML: "),
         ("leakguard.toml", b"\xff", "it is not UTF-8 text"),
         ("leakguard.toml", b" " * ((1 << 20) + 1), "more than 1 MiB"),
-        ("leakguard.toml", b"x = " + b"[" * 100_000, "it is not TOML: "),
+        ("leakguard.toml", b"x = " + b"[" * 100_000, "it is nested too deeply"),
         ("leakguard.toml", b"supress = []", "there is no 'supress'; there is suppress"),
         ("leakguard.toml", b"suppress = 1", "suppress is a list of tables"),
         ("pyproject.toml", b"[tool]\nleakguard = 1", "tool.leakguard is a table"),

@@ -21,7 +21,12 @@ OLD = replace(
     ),
     suppressed=(Suppressed("a known bug", None, replace(LISTENER, rank=1)),),
 )
-NEW = replace(LEAK, verdict=replace(LEAK.verdict, kind="unknown"))
+NEW = replace(
+    LEAK,
+    verdict=replace(LEAK.verdict, kind="unknown"),
+    suspects=(CACHE, replace(LIBRARY, rank=2)),
+    suppressed=(Suppressed("a known bug", None, LISTENER),),
+)
 CHANGED = compare(NEW, OLD)
 
 

@@ -38,6 +38,7 @@ class Program:
     owner: str | None = None
     pattern: str | None = None
     habit: str | None = None
+    c_function: str | None = None
     bytes_per_call: tuple[int, int] | None = None
     needs: str | None = None
 
@@ -69,6 +70,7 @@ def read_program(path: Path, kind: Kind) -> Program:
         owner=expect.get("owner"),
         pattern=expect.get("pattern"),
         habit=expect.get("habit"),
+        c_function=expect.get("c_function"),
         bytes_per_call=expect.get("bytes_per_call"),
         needs=expect.get("needs"),
     )
