@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from leakguard._core.records import LeakguardError
 from leakguard._render.document import dumps, loads
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from leakguard._core.records import Report
+
+    _R = TypeVar("_R")
 
 #: Name of a format -> its renderer. None of them ends its text with a newline.
 FORMATS: Mapping[str, Callable[[Report], str]] = {
@@ -76,8 +78,20 @@ def render(report: Report, format: str = "text") -> str:  # noqa: A002
         LeakguardError: an unknown format; the sentence names those there are.
 
     """
-    renderer = FORMATS.get(format)
+    return renderer_of(FORMATS, format)(report)
+
+
+def renderer_of(
+    formats: Mapping[str, Callable[[_R], str]], name: str
+) -> Callable[[_R], str]:
+    """Return the renderer of a format.
+
+    Raises:
+        LeakguardError: there is none; the sentence names those there are.
+
+    """
+    renderer = formats.get(name)
     if renderer is None:
-        known = ", ".join(FORMATS)
-        raise LeakguardError(f"unknown format {format!a}: the formats are {known}")
-    return renderer(report)
+        known = ", ".join(formats)
+        raise LeakguardError(f"unknown format {name!a}: the formats are {known}")
+    return renderer

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakguard._core.records import LeakguardError
 from leakguard._core.units import format_bytes, parse_bytes, parse_seconds
+from leakguard._readers.config import read_config
 from leakguard._readers.source import SourceMap
 from leakguard._runtime.diagnosis import diagnose_work
 from leakguard._runtime.reporting import build_report
@@ -56,8 +57,11 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
     directory of ``work``). Everything is restored afterwards; a tracemalloc that
     already runs is used and left running.
 
+    Suspects that ``leakguard.toml`` suppresses stand apart in the report.
+
     Raises:
         WorkFailed: ``work`` raised; the original is the ``__cause__``.
+        LeakguardError: an argument or ``leakguard.toml`` makes no sense.
 
     Cost: the work runs three to ten times slower while traced.
     """
@@ -70,6 +74,7 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
     if nframe is not None and not 1 <= nframe <= MOST_FRAMES:
         message = f"nframe must lie between 1 and {MOST_FRAMES}, not {nframe}"
         raise LeakguardError(message)
+    config = read_config()
     sources = SourceMap(app_root or _directory_of(work))
     diagnosis = diagnose_work(
         work,
@@ -82,7 +87,12 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
     )
     found = diagnosis.found
     return build_report(
-        "diagnose", found.verdict, found.suspects, found.acquitted, diagnosis.cost
+        "diagnose",
+        found.verdict,
+        found.suspects,
+        found.acquitted,
+        diagnosis.cost,
+        config=config,
     )
 
 
@@ -96,7 +106,7 @@ def assert_no_growth(
     """Fail unless ``work`` stays below ``per_call`` bytes of growth per call.
 
     Warm-ups and caches that fill are no growth; a finding is confirmed ``retries``
-    times before it counts.
+    times before it counts. What ``leakguard.toml`` suppresses does not.
 
     Raises:
         LeakError: it grows; the text names the suspects, ``.report`` is the document.

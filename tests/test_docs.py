@@ -46,7 +46,7 @@ FIGURE = re.compile(
 RECORDS = (
     *(records.Report, records.Program, records.Verdict, records.Memory, records.Ledger),
     *(records.Suspect, records.Site, records.Owner, records.Link),
-    *(records.Acquittal, records.Cost),
+    *(records.Acquittal, records.Suppressed, records.Cost),
 )
 PYTHON = [sys.executable]
 COMMANDS = {

@@ -2,9 +2,10 @@
 
 Rules of this file: the records are the schema. Their fields, in their order, are
 the keys; their types say what is valid. Unknown keys are ignored, so that a later
-leakguard may add some; a missing optional value is ``None``; anything else that
-does not fit is a ``LeakguardError`` that says where. NaN and infinity, which JSON
-does not have, are never written.
+leakguard may add some, and an unknown name is ``other`` where there is such a choice;
+a missing optional value is ``None``; anything else that does not fit is a
+``LeakguardError`` that says where. NaN and infinity, which JSON does not have, are
+never written.
 """
 
 from __future__ import annotations
@@ -147,6 +148,8 @@ def _decode_list(
 def _decode_choice(choices: tuple[object, ...], value: object, path: str) -> object:
     if value in choices:
         return value
+    if "other" in choices and isinstance(value, str):
+        return "other"
     known = ", ".join(map(str, choices))
     shown = ascii(value)[:SHOWN_CHARACTERS]
     raise LeakguardError(f"{path}: expected one of {known}, found {shown}")

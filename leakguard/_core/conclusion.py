@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import NO_LOOK, gather, stopped
-from leakguard._core.judge import judge
+from leakguard._core.judge import LEAST_CALLS, judge
 from leakguard._core.observe import is_turnover
 from leakguard._core.suspects import (
+    NO_RESOURCES,
+    Resources,
     accuse,
     accuse_native,
     acquit_slowing,
@@ -54,34 +56,39 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
     free memory back and says how much came (called only when it would decide).
     """
     depth = deep or NO_LOOK
-    rows = [row for row in picture.steady_rows if _goes_on(row, looks, depth)]
-    growths = gather(rows, depth, names.in_app)
+    steady = (row for row in picture.steady_rows if _goes_on(row, looks, depth))
+    growths = gather(steady, depth, names.in_app)
     guilty, bounded = split_bounded(
         growths, names, work_done=depth.work_done, seconds=seconds
     )
+    resources = resources_of(looks)
     suspects = accuse(
         guilty,
         names,
         held=fastest_held(growths),
         seconds_per_call=seconds_per_call,
+        resources=resources,
     )
     acquitted = (*bounded, *acquit_slowing(_worth_telling(picture), names))
-    resident = picture.resident
-    asks = not suspects and resident is not None and resident.shape == "linear"
+    trimmed_bytes = trim() if not suspects and _grows_resident(picture) else None
     verdict = judge(
         picture,
         suspects,
         acquitted,
-        trimmed_bytes=trim() if asks else None,
+        trimmed_bytes=trimmed_bytes,
         seconds_per_call=seconds_per_call,
     )
-    if verdict.kind == "leak":
-        share = _explained_share(suspects, looks, picture)
-        verdict = replace(verdict, explained_share=share)
-    named = suspects if verdict.kind == "leak" else ()
     if verdict.kind == "native-leak":
-        named = (accuse_native(verdict),)
-    return Conclusion(verdict, named, acquitted)
+        native = accuse_native(verdict, resources=resources)
+        return Conclusion(verdict, (native,), acquitted)
+    if verdict.kind != "leak":
+        return Conclusion(verdict, (), acquitted)
+    share = _explained_share(suspects, looks, picture)
+    return Conclusion(replace(verdict, explained_share=share), suspects, acquitted)
+
+
+def _grows_resident(picture: Picture) -> bool:
+    return picture.resident is not None and picture.resident.shape == "linear"
 
 
 def _explained_share(
@@ -97,6 +104,24 @@ def _explained_share(
         grown += max(0.0, picture.native.slope)
     named = sum(suspect.growth_bytes_per_call or 0.0 for suspect in suspects)
     return named / grown if grown > 0 else None
+
+
+def resources_of(looks: Sequence[Checkpoint]) -> Resources:
+    """Return how many more files and threads there were at the end, for each call."""
+    if not looks:
+        return NO_RESOURCES
+    first, last = looks[0], looks[-1]
+    calls = last.calls - first.calls
+    if calls < LEAST_CALLS:
+        return NO_RESOURCES
+
+    def rate(before: int | None, after: int | None) -> float:
+        known = before is not None and after is not None
+        return (after - before) / calls if known else 0.0  # type: ignore[operator]
+
+    return Resources(
+        rate(first.open_files, last.open_files), rate(first.threads, last.threads)
+    )
 
 
 def _goes_on(row: GrowthRow, looks: Sequence[Checkpoint], deep: DeepLook) -> bool:

@@ -64,7 +64,8 @@ class DeepLook:
     """One short window at depth: survivors by stack, their types, their holders.
 
     ``work_done`` is in the units of the rows' slopes: calls, or seconds. ``vanished``
-    are the stacks whose survivors only a collection freed.
+    are the stacks whose survivors only a collection freed; ``finalized`` the types of
+    the application's with a ``__del__`` that piled up.
     """
 
     work_done: float
@@ -73,6 +74,7 @@ class DeepLook:
     holdings: tuple[Holding, ...]
     owners: Mapping[Stack, Holding]
     vanished: frozenset[Stack]
+    finalized: tuple[str, ...] = ()
 
 
 #: For findings that were never looked at in depth.
@@ -93,6 +95,7 @@ class Growth:
     types: tuple[str, ...]
     holding: Holding | None
     is_cycle: bool
+    finalized: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,7 @@ def _line(frame: Frame, parts: Sequence[_Part], look: DeepLook) -> Growth:
         types=_types_of(stacks, look),
         holding=look.owners.get(_owned_first(parts, look)),
         is_cycle=gone > size / 2,
+        finalized=look.finalized,
     )
 
 

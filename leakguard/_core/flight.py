@@ -108,7 +108,12 @@ def documents(flight: Flight) -> Iterator[dict[str, object]]:
     for most in _SUSPECTS:
         report = flight.report
         if report is not None:
-            report = replace(report, suspects=report.suspects[:most], acquitted=())
+            report = replace(
+                report,
+                suspects=report.suspects[:most],
+                acquitted=(),
+                suppressed=report.suppressed[:most],
+            )
         document = encode_record(replace(flight, report=None))
         document["report"] = None if report is None else encode(report)
         yield {"schema": SCHEMA, **_bounded_object(document)}

@@ -217,7 +217,9 @@ def _resident(
             "fragmentation",
             0.8,
             f"Resident memory grew, but {format_bytes(trimmed_bytes)} of it was free"
-            " and came back when the allocator was asked to trim.",
+            " and came back when the allocator was asked to trim: start with"
+            " MALLOC_ARENA_MAX=2 and MALLOC_TRIM_THRESHOLD_=131072, call"
+            " psutil.heap_trim() at quiet moments, or preload jemalloc.",
         )
     return Verdict(
         "native-leak",

@@ -50,6 +50,8 @@ class Checkpoint:
     heap_bytes: int | None
     rss_bytes: int | None
     pause_seconds: float
+    threads: int | None = None
+    open_files: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

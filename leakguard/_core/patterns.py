@@ -1,36 +1,68 @@
-"""Which habit a leak is, and what to change: decisions as tables.
+"""Which habit a leak is, and what to change: decisions as a table.
 
 A rule matches words in the evidence: the type that piles up, the holder's type, the
-names on its path. The first rule that matches wins, so the specific stand above the
-general. Every hint is one or two sentences that say what to change; ``{owner}`` is
-the holder's path and ``{kind}`` the type that piles up.
+names on its path, what grows beside the memory. The first rule whose words are all
+found wins, so the specific stand above the general. A habit belongs to a pattern, which
+is the vocabulary of the document, and has a hint and an example of code.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from leakguard._core.habits import HOLDER_HABITS, Habit
+from leakguard._core.habits_of_resources import RESOURCE_HABITS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from leakguard._core.records import Pattern
+
+#: All habits by name.
+HABITS: Mapping[str, Habit] = {**HOLDER_HABITS, **RESOURCE_HABITS}
+#: New descriptors or threads for each unit of work from which they are the leak.
+_RESOURCES_PER_CALL = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """How the cyclic collector is set, and what it could not free."""
+
+    enabled: bool = True
+    thresholds: tuple[int, ...] = ()
+    uncollectable: int = 0
+
+
+#: Where it was not looked at.
+COLLECTOR = Collector()
 
 
 @dataclass(frozen=True, slots=True)
 class Clues:
-    """What is known about a leak's shape; names only.
+    """What is known about a leak's shape; names and numbers only.
 
     ``types`` are the types that pile up (most frequent first), ``entry_types`` those
-    held directly by the growing holder, ``is_cycle`` says that only a collection
-    frees them.
+    held directly by the growing holder, ``owner_types`` those on the way to it, root
+    first. ``function`` is the C function that takes memory, ``finalized`` the types
+    that piled up with a ``__del__``. ``is_cycle`` says that only a collection frees
+    them, ``is_resized`` that blocks grow in size and not in number. Files and threads
+    are the process's, for each unit of work.
     """
 
     types: tuple[str, ...] = ()
     entry_types: tuple[str, ...] = ()
     holder_type: str | None = None
     owner_path: str | None = None
+    owner_types: tuple[str, ...] = ()
     function: str | None = None
+    finalized: tuple[str, ...] = ()
+    files_per_call: float = 0.0
+    threads_per_call: float = 0.0
+    collector: Collector = COLLECTOR
     is_cycle: bool = False
+    is_resized: bool = False
     is_unbounded_lru: bool = False
     is_native: bool = False
 
@@ -39,25 +71,73 @@ class Clues:
         """What the holder holds; without a holder, what piles up most."""
         return self.entry_types or self.types[:1]
 
+    @property
+    def parent_type(self) -> str | None:
+        """The type of what holds the holder."""
+        return self.owner_types[-2] if len(self.owner_types) > 1 else None
+
+    @property
+    def resource(self) -> str | None:
+        """What the process has more and more of, beside memory."""
+        if self.files_per_call >= _RESOURCES_PER_CALL:
+            return "file"
+        return "thread" if self.threads_per_call >= _RESOURCES_PER_CALL else None
+
+    @property
+    def shape(self) -> str | None:
+        """How it grows: in one ``block``, or in a ``chain`` of its own kind."""
+        if self.is_resized and not self.types:
+            return "block"
+        is_chain = self.holder_type in self.types and not self.entry_types
+        return "chain" if is_chain else None
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A pattern, where its words are looked for, and the hint that mends it."""
+    """A habit, and the words that all have to be found for it.
+
+    ``words`` are pairs of a clue and an expression; the first match of the first pair
+    is the type, or the path, that the hint names.
+    """
+
+    habit: str
+    pattern: Pattern
+    words: tuple[tuple[str, re.Pattern[str]], ...]
+
+
+class Match(NamedTuple):
+    """What a leak was recognised as."""
 
     pattern: Pattern
-    clue: str
-    words: re.Pattern[str]
+    habit: str
     hint: str
+    example: str | None
 
 
-def _words(expression: str) -> re.Pattern[str]:
-    return re.compile(expression, re.IGNORECASE)
+def _rule(habit: str, pattern: Pattern | None = None, **words: str) -> Rule:
+    found = ((clue, re.compile(text, re.IGNORECASE)) for clue, text in words.items())
+    return Rule(habit, pattern or HABITS[habit].pattern, tuple(found))
 
 
+_FILE = (
+    r"(?:\b|\.)(?:TextIOWrapper|FileIO|mmap|Buffered(?:Reader|Writer|Random|RWPair)"
+    r"|NamedTemporaryFile|_TemporaryFileWrapper|SpooledTemporaryFile|ZipFile|TarFile)\Z"
+)
+#: Their makers' packages: elsewhere a session, a client or a channel is anybody's.
+_CLIENT = (
+    r"\A(?:requests|httpx|aiohttp|aiobotocore|boto3|botocore|urllib3|openai|anthropic"
+    r"|google|azure|stripe|slack_sdk|elasticsearch|opensearchpy)\b.*"
+    r"(?:Session|Client|PoolManager|OpenAI|Anthropic)\Z|\A_?ssl\._?SSLContext\Z"
+)
 _CONNECTION = (
-    r"(?:\b|\.)(?:\w*(?:Connection|Cursor|Session|Socket|Engine|Client|Channel|Pool"
-    r"|Transport|Popen)|socket|SSLSocket|TextIOWrapper|FileIO|mmap"
-    r"|Buffered(?:Reader|Writer|Random)|NamedTemporaryFile|_TemporaryFileWrapper)\Z"
+    r"(?:\b|\.)(?:\w*(?:Connection|Cursor|Socket|Popen)|socket|SSLSocket"
+    r"|\w*(?:HTTP|Connection|Db)Pool|\w*Database)\Z"
+    r"|\A(?:sqlalchemy|psycopg\w*|asyncpg|aiomysql|aiopg|pymysql|MySQLdb|mysql|oracledb"
+    r"|redis|pymongo|motor|cassandra|kafka|aiokafka|pika|aio_pika|amqp|kombu|paramiko"
+    r"|asyncssh|grpc|websockets?|ldap3|pymemcache|multiprocessing|asyncio|uvloop|zmq"
+    r"|ftplib|smtplib|imaplib|peewee|sqlmodel|neo4j|hdbcli|pyodbc)\b.*"
+    r"(?:Session|Client|Engine|Channel|Pool|Transport|Redis|Producer|Consumer|Driver"
+    r"|FTP|SMTP|IMAP4\w*|Context)\Z"
 )
 _LISTENING = (
     r"listener|handler|observer|callback|subscriber|receiver|hook|signal|watcher"
@@ -67,113 +147,133 @@ _CALLABLE = (
     r"\A(?:function|method|functools\.partial|builtin_function_or_method"
     r"|weakref\.WeakMethod|functools\.partialmethod)\Z"
 )
+_METHOD = r"\Amethod\Z"
+_CLASS = r"\A(?:type|abc\.ABCMeta|enum\.EnumType|\S*Meta(?:class)?|\S*ModelBase)\Z"
+_TASK = r"(?:asyncio|concurrent)[\w.]*\.Task\Z|\Acoroutine\Z"
+_FUTURE = r"(?:asyncio|concurrent)[\w.]*\.Future\Z"
+_LOCAL = r"\A(?:_thread\._local|threading\.local)\Z"
+_QUEUE = r"\A_?(?:queue|asyncio\.queues|multiprocessing\.queues)\.\w*Queue\Z"
+_CONTEXT = r"\A(?:_contextvars\.\w+|hamt\w*)\Z"
+_LIST, _SET, _DEQUE = r"\A(?:\w+\.)?\w*list\Z", r"set\Z", r"deque\Z"
+_KEYED = r"dict\Z|mapping\Z|\Aset\Z|cache\Z|_lru_cache_wrapper|Counter\Z"
+_BUFFER = r"\A(?:bytearray|array\.array|_io\.(?:BytesIO|StringIO))\Z"
 
-_CYCLE_HINT = (
-    "Reference cycles pile up because the cyclic collector does not run: turn it on "
-    "(gc.enable()), call gc.collect() at a quiet moment, or break the cycle (a weakref "
-    "for the back reference)."
-)
-_TASK_HINT = (
-    "Tasks or futures are created and never finish: await or cancel them (a TaskGroup "
-    "or asyncio.timeout), and drop them from {owner} when done "
-    "(task.add_done_callback(tasks.discard))."
-)
-_THREAD_HINT = (
-    "Threads are started and never end: join them, stop them by an Event, or use one "
-    "ThreadPoolExecutor for all calls and shut it down."
-)
-_HANDLER_HINT = (
-    "A logging handler, filter or logger is added on every call: configure logging "
-    "once at start, or call removeHandler() and close() when done."
-)
-_CONNECTION_HINT = (
-    "{kind} objects are opened and never closed: use `with` (contextlib.closing) or "
-    "try/finally to close them or give them back to the pool."
-)
-_TRACEBACK_HINT = (
-    "Exceptions are kept with their tracebacks, and those keep every frame's locals: "
-    "keep str(error) or traceback.format_exc(), or clear error.__traceback__."
-)
-_CLASS_HINT = (
-    "A class is made on every call and something keeps it: create it once at import, "
-    "or cache it by its parameters with a bound."
-)
-_LRU_HINT = (
-    "lru_cache(maxsize=None) (or functools.cache) never evicts: give it a maxsize. On "
-    "a method it keeps every self alive: cache on the instance (cached_property) or a "
-    "module function of the values."
-)
-_LISTENER_HINT = (
-    "Listeners are registered again and again and never removed from {owner}: "
-    "register once, use once(), or remove the listener in a finally block."
-)
-_CACHE_HINT = (
-    "{owner} gets new keys all the time and never drops one: bound it "
-    "(functools.lru_cache(maxsize=…), cachetools.LRUCache or TTLCache) or delete the "
-    "entry when its work is done."
-)
-_REGISTRY_HINT = (
-    "{owner} is only ever added to: remove entries when their work is done, or use "
-    "collections.deque(maxlen=…) if only the newest matter."
-)
-_OTHER_HINT = (
-    "What is allocated here is still alive after the work is done: find what keeps it "
-    "({owner}) and let it go."
-)
-_NATIVE_HINT = (
-    "Memory is allocated outside Python and not given back: look for a C extension "
-    "object without close()/free(), or a ctypes allocation."
-)
-
-_TASK = r"(?:asyncio|concurrent)[\w.]*\.(?:Task|Future)\Z|\Acoroutine\Z"
 _THREAD = r"\Athreading\.(?:Thread|Timer)\Z"
-_LOGGING = r"logging\..*(?:Handler|Logger)\Z"
-_REGISTRY = r"registry|registered|plugin"
-_HOLDING_KEYS = r"dict\Z|mapping\Z|\Aset\Z|cache\Z|_lru_cache_wrapper|Counter\Z"
-
+_ALL_TASKS = r"\b_(?:all|scheduled|eager)_tasks\b"
+_WEAK = r"\Aweakref\.\w*Ref"
+_DEFAULT, _LABEL = r"\.__(?:kw)?defaults__", r"label|metric"
 RULES: tuple[Rule, ...] = (
-    Rule("unbounded-cache", "is_unbounded_lru", _words("True"), _LRU_HINT),
-    Rule("task", "main_types", _words(_TASK), _TASK_HINT),
-    Rule("thread", "main_types", _words(_THREAD), _THREAD_HINT),
-    Rule("thread", "owner_path", _words(r"\Athreading\._"), _THREAD_HINT),
-    Rule("handler", "main_types", _words(_LOGGING), _HANDLER_HINT),
-    Rule("handler", "owner_path", _words(r"\Alogging\.|\bloggerDict"), _HANDLER_HINT),
-    Rule("unclosed-connection", "main_types", _words(_CONNECTION), _CONNECTION_HINT),
-    Rule("traceback", "types", _words(r"\A(?:traceback|frame)\Z"), _TRACEBACK_HINT),
-    Rule("class", "main_types", _words(r"\Atype\Z"), _CLASS_HINT),
-    Rule("listener", "owner_path", _words(_LISTENING), _LISTENER_HINT),
-    Rule("listener", "entry_types", _words(_CALLABLE), _LISTENER_HINT),
-    Rule("class", "types", _words(r"\Atype\Z"), _CLASS_HINT),
-    Rule("unbounded-cache", "owner_path", _words("cache|memo"), _CACHE_HINT),
-    Rule("registry", "owner_path", _words(_REGISTRY), _REGISTRY_HINT),
-    Rule("unbounded-cache", "holder_type", _words(_HOLDING_KEYS), _CACHE_HINT),
-    Rule("registry", "holder_type", _words(r"list\Z|deque\Z|set\Z"), _REGISTRY_HINT),
+    _rule("thread-without-end", is_native="True", resource="thread"),
+    _rule("native-call", function=".", is_native="True"),
+    _rule("native", is_native="True"),
+    _rule("cycle-with-finalizer", finalized=".", is_cycle="True"),
+    _rule("cycle-without-collector", is_cycle="True"),
+    _rule("saved-garbage", owner_path=r"\Agc\.garbage\b"),
+    _rule("lru-cache-on-method", is_unbounded_lru="True", parent_type=_CLASS),
+    _rule("lru-cache-without-bound", is_unbounded_lru="True"),
+    _rule("pending-task", main_types=_TASK),
+    _rule("pending-task", owner_path=_ALL_TASKS),
+    _rule("kept-future", main_types=_FUTURE),
+    _rule("cancelled-timer", types=r"\Aasyncio\.events\.TimerHandle\Z"),
+    _rule("thread-without-end", main_types=_THREAD),
+    _rule("thread-without-end", owner_path=r"\Athreading\._"),
+    _rule("logger-per-object", main_types=r"\Alogging\.Logger\Z"),
+    _rule("logger-per-object", owner_path=r"\bloggerDict"),
+    _rule("logging-handler", main_types=r"logging\..*(?:Handler|Logger)\Z"),
+    _rule("logging-handler", owner_path=r"\Alogging\."),
+    _rule("unclosed-file", main_types=_FILE),
+    _rule("client-per-call", main_types=_CLIENT),
+    _rule("unclosed-connection", main_types=_CONNECTION),
+    _rule("unclosed-connection", main_types=".", resource="file"),
+    _rule("kept-traceback", types=r"\A(?:traceback|frame)\Z"),
+    _rule("class-per-call", main_types=r"\Atype\Z"),
+    _rule("module-per-call", main_types=r"\Amodule\Z"),
+    _rule("mock-calls", types=r"\Aunittest\.mock\."),
+    _rule("finalizer", owner_path=r"\Aweakref\.finalize\b"),
+    _rule("warning-registry", owner_path="__warningregistry__"),
+    _rule("source-cache", owner_path=r"\Alinecache\.cache"),
+    _rule("pickler-memo", owner_types=r"pickle\.\w*Pickler\Z"),
+    _rule("context-variable", main_types=_CONTEXT),
+    _rule("exit-stack", owner_path=r"_exit_callbacks\b"),
+    _rule("at-exit", owner_path=r"\Aatexit\b"),
+    _rule("bound-method-listener", entry_types=_METHOD),
+    _rule("listener", owner_path=_LISTENING),
+    _rule("listener", entry_types=_CALLABLE),
+    _rule("class-per-call", types=r"\Atype\Z"),
+    _rule("suspended-generator", main_types=r"\A(?:async_)?generator\Z"),
+    _rule("queue-without-consumer", parent_type=_QUEUE),
+    _rule("dead-weakrefs", main_types=_WEAK),
+    _rule("thread-local", owner_types=_LOCAL),
+    _rule(
+        "mutable-default", "unbounded-cache", owner_path=_DEFAULT, holder_type=_KEYED
+    ),
+    _rule("mutable-default", owner_path=_DEFAULT),
+    _rule("label-set", owner_path=_LABEL, holder_type=_KEYED),
+    _rule("dict-as-cache", owner_path="cache|memo"),
+    _rule("registry", owner_path="registry|registered|plugin"),
+    _rule("thread-without-end", main_types=".", resource="thread"),
+    _rule("class-attribute", "unbounded-cache", parent_type=_CLASS, holder_type=_KEYED),
+    _rule("class-attribute", parent_type=_CLASS, holder_type=_LIST),
+    _rule("cache-without-eviction", holder_type=r"OrderedDict\Z"),
+    _rule("defaultdict-read", holder_type=r"defaultdict\Z"),
+    _rule("seen-set", holder_type=r"\Aset\Z"),
+    _rule("dict-as-cache", holder_type=_KEYED),
+    _rule("deque-without-maxlen", holder_type=_DEQUE),
+    _rule("append-only", holder_type=rf"list\Z|{_SET}"),
+    _rule("lagging-tee", holder_type=r"\Aitertools\._?tee"),
+    _rule("lagging-tee", types=r"\Aitertools\._?tee"),
+    _rule("growing-buffer", holder_type=_BUFFER),
+    _rule("growing-buffer", shape="block"),
+    _rule("growing-chain", shape="chain"),
+    _rule("thread-without-end", resource="thread"),
 )
 
 
-def match_pattern(clues: Clues) -> tuple[Pattern, str]:
-    """Return the pattern that fits the clues, and its hint filled in."""
-    if clues.is_native:
-        return "native", _NATIVE_HINT
-    if clues.is_cycle:
-        return "cycle", _CYCLE_HINT
+def match_pattern(clues: Clues) -> Match:
+    """Return what fits the clues best, its hint and its example filled in."""
     for rule in RULES:
-        word = _first_match(rule, clues)
+        word = _found(rule, clues)
         if word is not None:
-            return rule.pattern, _fill(rule.hint, clues, word)
-    return "other", _fill(_OTHER_HINT, clues, None)
+            return _match(rule.pattern, rule.habit, clues, word)
+    return _match("other", "other", clues, None)
 
 
-def _first_match(rule: Rule, clues: Clues) -> str | None:
-    found = getattr(clues, rule.clue)
+def _found(rule: Rule, clues: Clues) -> str | None:
+    """Return the first word found, if all of the rule's are."""
+    words = [_first_match(clue, words, clues) for clue, words in rule.words]
+    return None if None in words else words[0]
+
+
+def _first_match(clue: str, words: re.Pattern[str], clues: Clues) -> str | None:
+    found = getattr(clues, clue)
     candidates = found if isinstance(found, tuple) else (str(found),)
     for candidate in candidates:
-        if candidate != "None" and rule.words.search(candidate):
+        if candidate != "None" and words.search(candidate):
             return str(candidate)
     return None
 
 
-def _fill(hint: str, clues: Clues, word: str | None) -> str:
+def _match(pattern: Pattern, habit: str, clues: Clues, word: str | None) -> Match:
     owner = clues.owner_path or "its holder"
-    kind = word or (clues.types[0] if clues.types else "object")
-    return hint.format(owner=owner, kind=kind)
+    names = re.findall(r"[^\W\d]\w*", re.sub(r"\[[^\]]*\]|[<>]", "", owner))
+    fills = {
+        "owner": owner,
+        "name": names[-1] if names and clues.owner_path else "kept",
+        "kind": word or (clues.types[0] if clues.types else "object"),
+        "gc": _collector_trouble(clues.collector),
+    }
+    _, hint, example = HABITS[habit]
+    return Match(pattern, habit, hint.format(**fills), example.format(**fills) or None)
+
+
+def _collector_trouble(collector: Collector) -> str:
+    """Return why cycles are not collected, as the end of a sentence."""
+    thresholds = ", ".join(map(str, collector.thresholds)) or "not known"
+    trouble = "the cyclic collector does not run"
+    if not collector.enabled:
+        trouble += f": it is off (gc.disable()), thresholds {thresholds}"
+    elif collector.thresholds[:1] == (0,):
+        trouble += f" by itself: its thresholds are {thresholds}, and 0 means never"
+    if collector.uncollectable:
+        trouble += f", with {collector.uncollectable} objects in gc.garbage"
+    return trouble

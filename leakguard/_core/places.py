@@ -145,9 +145,10 @@ def _suspect(item: Growing, seconds_per_unit: float | None) -> Suspect:
         entry_types=holding.entry_types,
         holder_type=holding.type,
         owner_path=holding.path,
+        owner_types=tuple(link.type for link in links),
         is_unbounded_lru=holding.unbounded_lru,
     )
-    pattern, hint = match_pattern(clues)
+    pattern, habit, hint, example = match_pattern(clues)
     pace = seconds_per_unit
     return Suspect(
         rank=1,
@@ -163,4 +164,6 @@ def _suspect(item: Growing, seconds_per_unit: float | None) -> Suspect:
         confidence=min(_MOST_CONFIDENCE, 1 - 0.5**item.rises),
         pattern=pattern,
         hint=hint,
+        example=example,
+        habit=habit,
     )

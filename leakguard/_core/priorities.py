@@ -51,7 +51,7 @@ def by_path(
     if not wild:
         return lambda path: exact.get(path, DEFAULT)
     numbers = count()
-    choices = [f"(?P<p{at}>{_expression(p, numbers)})" for at, p in enumerate(wild)]
+    choices = [f"(?P<p{at}>{expression(p, numbers)})" for at, p in enumerate(wild)]
     match = re.compile("|".join(choices), re.DOTALL).fullmatch
     of_group = {f"p{at}": patterns[p] for at, p in enumerate(wild)}
 
@@ -83,7 +83,7 @@ def _literal_lengths(pattern: str) -> tuple[int, int]:
     return len(literal[0]), sum(map(len, literal))
 
 
-def _expression(pattern: str, numbers: Iterator[int]) -> str:
+def expression(pattern: str, numbers: Iterator[int]) -> str:
     """Return the pattern as an expression that never tries a part twice.
 
     A lookahead and a reference to what it found keep each part where it was found

@@ -83,8 +83,9 @@ class Suspect:
     """One leak: where it is allocated, who holds it, how fast it grows, what to do.
 
     ``stack`` holds ``"file:line in function"`` texts, innermost first.
-    ``confidence`` lies between 0 and 1. ``route`` is the one whose requests the growth
-    goes with, where the framework tells routes.
+    ``confidence`` lies between 0 and 1. ``habit`` is the pattern more closely, and
+    ``example`` the change as lines of code, ``-`` before and ``+`` after. ``route`` is
+    the one whose requests the growth goes with, where the framework tells routes.
     """
 
     rank: int
@@ -103,6 +104,7 @@ class Suspect:
     example: str | None = None
     route: str | None = None
     growth_bytes_per_route_call: float | None = None
+    habit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,15 @@ class Acquittal:
     growth_bytes_per_call: float | None
     plateau_bytes: int | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A suspect that somebody has put aside, why, and until when (ISO date)."""
+
+    reason: str
+    expires: str | None
+    suspect: Suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +205,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The document ``leakguard.report/1`` as a record. Round-trips through JSON."""
+    """The document ``leakguard.report/1`` as a record. Round-trips through JSON.
+
+    ``notes`` are sentences about the report itself, such as on suppressions.
+    """
 
     created_at: str
     program: Program
@@ -203,6 +217,8 @@ class Report:
     suspects: tuple[Suspect, ...]
     cost: Cost
     acquitted: tuple[Acquittal, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class LeakguardError(Exception):

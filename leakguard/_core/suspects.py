@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from leakguard._core.patterns import Clues, match_pattern
+from leakguard._core.evidence import application_frame
+from leakguard._core.libraries import remedy_for
+from leakguard._core.patterns import COLLECTOR, Clues, Collector, match_pattern
 from leakguard._core.records import Acquittal, Owner, Site, Suspect
 from leakguard._core.units import format_bytes
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from leakguard._core.by_route import RouteGrowth
     from leakguard._core.evidence import Bound, Growth, Holding
+    from leakguard._core.native import Culprit
     from leakguard._core.observe import GrowthRow
     from leakguard._core.records import Frame, Stack, Verdict
 
@@ -24,6 +27,8 @@ _NEGLIGIBLE_SHARE = 0.01
 #: dicts) look the same for thousands of calls.
 _UNHELD_BYTES_PER_CALL, _UNHELD_BYTES = 48.0, 256 * 1024
 _STACK_LINES = 24
+#: A site that needs this many bytes for a new block only makes an old one longer.
+_RESIZED_BYTES_PER_BLOCK = 64 * 1024
 #: A bound that is reached beyond this size bounds nothing in a container.
 _MOST_PLATEAU_BYTES = 1 << 30
 #: A holder whose entries die of age is acquitted until this multiple of the age.
@@ -32,12 +37,26 @@ _AGE_PATIENCE = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the layer above knows of source lines, as functions of (file, line)."""
+    """What the layer above knows: of source lines, the collector and packages."""
 
     in_app: Callable[[str], bool]
     is_own: Callable[[str], bool]
     relative: Callable[[str], str]
     function_at: Callable[[str, int], str | None]
+    collector: Collector = COLLECTOR
+    installed: Callable[[str], str | None] = lambda _package: None
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the process had more of at the end, for each unit of work."""
+
+    files_per_call: float = 0.0
+    threads_per_call: float = 0.0
+
+
+#: Where they were not counted.
+NO_RESOURCES = Resources()
 
 
 def site_of(frame: Frame, names: Names) -> Site:
@@ -46,12 +65,13 @@ def site_of(frame: Frame, names: Names) -> Site:
     return Site(file, line, names.function_at(file, line), names.in_app(file))
 
 
-def accuse(
+def accuse(  # noqa: PLR0913 - all but two by name
     growths: Sequence[Growth],
     names: Names,
     *,
     held: float,
     seconds_per_call: float | None,
+    resources: Resources = NO_RESOURCES,
     route_of: Callable[[Growth], RouteGrowth | None] = lambda _growth: None,
 ) -> tuple[Suspect, ...]:
     """Return the growths that nothing bounds, as suspects in order of their rate.
@@ -63,7 +83,10 @@ def accuse(
     total = sum(growth.size_per_call for growth in growths)
     kept = [growth for growth in growths if _counts(growth, total, held)]
     return tuple(
-        _of_route(_suspect(rank, growth, names, seconds_per_call), route_of(growth))
+        _of_route(
+            _suspect(rank, growth, names, seconds_per_call, resources),
+            route_of(growth),
+        )
         for rank, growth in enumerate(kept, start=1)
     )
 
@@ -75,16 +98,37 @@ def _of_route(suspect: Suspect, found: RouteGrowth | None) -> Suspect:
     return replace(suspect, route=route, growth_bytes_per_route_call=rate)
 
 
-def accuse_native(verdict: Verdict) -> Suspect:
-    """Return the suspect for memory that no line of Python allocates."""
-    pattern, hint = match_pattern(Clues(is_native=True))
+def accuse_native(
+    verdict: Verdict,
+    culprit: Culprit | None = None,
+    names: Names | None = None,
+    *,
+    resources: Resources = NO_RESOURCES,
+) -> Suspect:
+    """Return the suspect for memory that no line of Python allocates.
+
+    ``culprit`` is the call into C that takes it, where that is known.
+    """
+    function = culprit.function if culprit else None
+    threads = resources.threads_per_call
+    pattern, habit, hint, example = match_pattern(
+        Clues(is_native=True, function=function, threads_per_call=threads)
+    )
+    site, file = None, ""
+    stack: tuple[str, ...] = ()
+    if culprit is not None and names is not None:
+        frame = application_frame(culprit.stack, names.in_app)
+        site, stack = site_of(frame, names), _stack_lines(culprit.stack, names)
+        file = names.relative(site.file)
     return Suspect(
         rank=1,
-        fingerprint=fingerprint("", None, None, pattern),
+        fingerprint=fingerprint(
+            file, site.function if site else None, _bare(function), pattern
+        ),
         source="native",
-        site=None,
-        stack=(),
-        type=None,
+        site=site,
+        stack=stack,
+        type=function,
         owner=None,
         growth_bytes_per_call=verdict.growth_bytes_per_call,
         growth_count_per_call=None,
@@ -92,7 +136,14 @@ def accuse_native(verdict: Verdict) -> Suspect:
         confidence=verdict.confidence,
         pattern=pattern,
         hint=hint,
+        example=example,
+        habit=habit,
     )
+
+
+def _bare(function: str | None) -> str | None:
+    """Return a C function's own name, which is the same however it was found."""
+    return function and function.partition(" ")[0].rpartition(".")[2]
 
 
 def split_bounded(
@@ -196,23 +247,39 @@ def _acquittal(
     return Acquittal(site, holding.path, growth.size_per_call, plateau, reason)
 
 
-def _suspect(
-    rank: int, growth: Growth, names: Names, seconds_per_call: float | None
-) -> Suspect:
-    site = site_of(growth.frame, names)
+def _clues(growth: Growth, names: Names, resources: Resources) -> Clues:
     holding = growth.holding
-    owner = _owner(holding) if holding else None
     entries = holding.entry_types if holding else ()
-    clues = Clues(
+    blocks = growth.blocks_per_call * _RESIZED_BYTES_PER_BLOCK
+    return Clues(
         types=(*entries, *growth.types),
         entry_types=entries,
         holder_type=holding.type if holding else None,
-        owner_path=owner.path if owner else None,
-        function=site.function,
+        owner_path=holding.path if holding else None,
+        owner_types=tuple(link.type for link in holding.links) if holding else (),
+        finalized=growth.finalized,
+        files_per_call=resources.files_per_call,
+        threads_per_call=resources.threads_per_call,
+        collector=names.collector,
         is_cycle=growth.is_cycle,
+        is_resized=blocks < growth.size_per_call,
         is_unbounded_lru=bool(holding and holding.unbounded_lru),
     )
-    pattern, hint = match_pattern(clues)
+
+
+def _suspect(
+    rank: int,
+    growth: Growth,
+    names: Names,
+    seconds_per_call: float | None,
+    resources: Resources,
+) -> Suspect:
+    site = site_of(growth.frame, names)
+    holding = growth.holding
+    clues = _clues(growth, names, resources)
+    pattern, habit, hint, example = match_pattern(clues)
+    stack = _stack_lines(growth.stack, names)
+    known = remedy_for(stack, clues.owner_path, names.installed)
     kind = next(iter(clues.types), None)
     rate, by_call = growth.size_per_call, seconds_per_call is not None
     return Suspect(
@@ -222,15 +289,17 @@ def _suspect(
         ),
         source="site",
         site=site,
-        stack=_stack_lines(growth.stack, names),
+        stack=stack,
         type=kind,
-        owner=owner,
+        owner=_owner(holding) if holding else None,
         growth_bytes_per_call=rate if by_call else None,
         growth_count_per_call=growth.blocks_per_call if by_call else None,
         growth_bytes_per_second=_per_second(rate, seconds_per_call),
         confidence=growth.confidence,
         pattern=pattern,
-        hint=hint,
+        hint=known or hint,
+        example=None if known else example,
+        habit=habit,
     )
 
 

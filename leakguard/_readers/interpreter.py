@@ -1,8 +1,11 @@
-"""Ask which interpreter of the process this is."""
+"""Ask what the interpreter of this process is like: which one, with what settings."""
 
 from __future__ import annotations
 
+import gc
 import sys
+
+from leakguard._core.patterns import Collector
 
 
 def is_main_interpreter() -> bool:
@@ -20,3 +23,21 @@ def is_main_interpreter() -> bool:
     if isinstance(current, tuple):  # since 3.13: with whence it came
         current, main = current[0], main[0]
     return bool(current == main)
+
+
+def read_collector() -> Collector:
+    """Return how the cyclic collector is set. Cost: below 1 µs."""
+    return Collector(gc.isenabled(), gc.get_threshold(), len(gc.garbage))
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package, ``None`` where there is none.
+
+    Cost: some milliseconds, for a look into its metadata.
+    """
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except Exception:  # noqa: BLE001 - metadata may be anything; then it is not known
+        return None

@@ -13,7 +13,10 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _STATM = "/proc/self/statm"
 _OPEN_FILES = "/proc/self/fd"
@@ -117,6 +120,19 @@ def read_heap() -> tuple[int, int] | None:
         return int(info.heap_used), int(info.mmap_used)
     except Exception:  # noqa: BLE001 - as above
         return None
+
+
+def heap_reader() -> Callable[[], int] | None:
+    """Return what reads all that malloc has handed out, in 2 µs, or ``None``."""
+    if read_heap() is None:
+        return None
+    from psutil import heap_info
+
+    def read() -> int:
+        used = heap_info()
+        return int(used.heap_used + used.mmap_used)
+
+    return read
 
 
 def collects_automatically() -> bool:

@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 
 from leakguard._core.suspects import Names
+from leakguard._readers.interpreter import installed_version, read_collector
 
 #: Directory names that hold installed packages, whatever the layout around them.
 _PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
@@ -72,6 +73,17 @@ class SourceMap:
                 best = (last - first, name)
         return best[1] if best else None
 
+    def called_at(self, file: str, line: int) -> tuple[str, ...]:
+        """Return the dotted names that a line calls, the outermost call first."""
+        tree = parse(file)
+        return tuple(
+            name
+            for node in ast.walk(tree or ast.Module([], []))
+            if isinstance(node, ast.Call)
+            and node.lineno <= line <= (node.end_lineno or node.lineno)
+            and (name := _dotted(node.func))
+        )
+
     def relative(self, file: str) -> str:
         """Return a file's path below the application, its packages or the stdlib."""
         for part in _PACKAGE_DIRECTORIES:
@@ -83,8 +95,15 @@ class SourceMap:
         return "/".join(file.replace("\\", "/").split("/")[-2:])
 
     def names(self) -> Names:
-        """Return what the pure layer may ask of sources."""
-        return Names(self.in_app, is_own, self.relative, self.function_at)
+        """Return what the pure layer may ask of sources, and of what surrounds them."""
+        return Names(
+            self.in_app,
+            is_own,
+            self.relative,
+            self.function_at,
+            read_collector(),
+            installed_version,
+        )
 
     def _belongs(self, file: str) -> bool:
         if file.startswith("<"):
@@ -128,6 +147,17 @@ def _tree_of(source: str) -> ast.Module | None:
         with contextlib.suppress(SystemError):
             return ast.parse(source)
     return None
+
+
+def _dotted(node: ast.expr) -> str:
+    """Return ``"library.make"`` for names and attributes, and nothing for others."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    return ".".join([node.id, *reversed(parts)])
 
 
 def _function_spans(file: str) -> list[tuple[int, int, str]]:

@@ -29,6 +29,7 @@ def render_markdown(report: Report, *, cwd: str | None = None) -> str:
     blocks = [
         _opening(report),
         *(_suspect(suspect, cwd) for suspect in report.suspects),
+        _suppressed(report, cwd),
         _acquitted(report, cwd),
         _closing(report, cwd),
     ]
@@ -36,7 +37,7 @@ def render_markdown(report: Report, *, cwd: str | None = None) -> str:
 
 
 def _opening(report: Report) -> str:
-    _, words, figures = style.headline(report.verdict)
+    _, words, figures = style.headline(report.verdict, len(report.suppressed))
     title = ": ".join(filter(None, (words, figures.replace("  ", " "))))
     verdict = report.verdict
     sentences = (
@@ -44,31 +45,37 @@ def _opening(report: Report) -> str:
         style.explained(verdict),
         style.forecast(report) or "",
     )
-    return "\n\n".join([f"## {title}", *filter(None, map(_escape, sentences))])
+    return "\n\n".join([f"## {title}", *filter(None, map(escape, sentences))])
 
 
 def _suspect(suspect: Suspect, cwd: str | None) -> str:
     growth = style.rate(suspect.growth_bytes_per_call, suspect.growth_bytes_per_second)
-    title = _code(style.title(suspect, cwd))
+    title = code(style.title(suspect, cwd))
     items = [
-        ("what", _escape(style.what(suspect))),
-        ("route", _escape(style.route(suspect))),
+        ("what", escape(style.what(suspect))),
+        ("route", escape(style.route(suspect))),
         ("held by", suspect.owner and _owner(suspect.owner)),
-        ("pattern", _escape(style.pattern(suspect))),
-        ("fix", suspect.hint and f"**{_escape(suspect.hint)}**"),
-        ("example", suspect.example and _escape(suspect.example)),
+        ("pattern", escape(style.pattern(suspect))),
+        ("fix", suspect.hint and f"**{escape(suspect.hint)}**"),
     ]
     heading = f"### {suspect.rank}. {growth or 'growing'}: {title}"
     facts = "\n".join(f"- {label}: {text}" for label, text in items if text)
-    return "\n\n".join(filter(None, (heading, facts, _stack(suspect, cwd))))
+    blocks = (heading, facts, _example(suspect), _stack(suspect, cwd))
+    return "\n\n".join(filter(None, blocks))
+
+
+def _example(suspect: Suspect) -> str:
+    code_lines = "\n".join(style.example(suspect))
+    fence = _fence(code_lines, 3)
+    return f"{fence}diff\n{code_lines}\n{fence}" if code_lines else ""
 
 
 def _owner(owner: Owner) -> str:
-    lines = [", ".join(filter(None, (_code(owner.path), style.retained(owner))))]
+    lines = [", ".join(filter(None, (code(owner.path), style.retained(owner))))]
     for mark, link in style.hops(owner):
         status = f"**{link.status}**" if mark else link.status
-        hop = f"{_code(link.name)} {_code(link.type)} {status}"
-        lines.append(f"  - {hop}: {_escape(link.why)}")
+        hop = f"{code(link.name)} {code(link.type)} {status}"
+        lines.append(f"  - {hop}: {escape(link.why)}")
     return "\n".join(lines)
 
 
@@ -86,26 +93,31 @@ def _stack(suspect: Suspect, cwd: str | None) -> str:
     )
 
 
+def _suppressed(report: Report, cwd: str | None) -> str:
+    lines = [f"- {escape(text)}" for text in style.suppressed(report, cwd)]
+    return "\n".join([f"### Suppressed: {len(lines)}", "", *lines]) if lines else ""
+
+
 def _acquitted(report: Report, cwd: str | None) -> str:
     innocents = (style.acquittal(innocent, cwd) for innocent in report.acquitted)
-    lines = [f"- {_escape(innocent)}" for innocent in innocents]
+    lines = [f"- {escape(innocent)}" for innocent in innocents]
     return "\n".join(["### Not a leak", "", *lines]) if lines else ""
 
 
 def _closing(report: Report, cwd: str | None) -> str:
     about = style.closing(report, cwd)
-    lines = [f"- {label}: {_escape(text)}" for label, text in about]
+    lines = [f"- {label}: {escape(text)}" for label, text in about]
     return "\n".join(["### The look", "", *lines])
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Return text that Markdown shows as it is and that notifies nobody."""
     escaped = _SPECIAL.sub(r"\\\1", style.plain(text).strip())
     # A zero-width space ends a mention before it begins.
     return _BLOCK_START.sub(r"\1\\\2", escaped).replace("@", "@&#8203;")
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return text as inline code, whatever backticks it holds."""
     inner = style.plain(text)
     fence = _fence(inner, 1)

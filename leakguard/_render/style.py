@@ -123,9 +123,14 @@ def plain(text: str) -> str:
     )
 
 
-def headline(verdict: Verdict) -> tuple[str, str, str]:
-    """Return the role, the big words, and the figures that follow them."""
+def headline(verdict: Verdict, suppressed: int = 0) -> tuple[str, str, str]:
+    """Return the role, the big words, and the figures that follow them.
+
+    ``suppressed`` is the number of suspects that were put aside.
+    """
     role, words = HEADLINES.get(verdict.kind, HEADLINES["unknown"])
+    if suppressed and verdict.kind == "steady":
+        words = f"NO LEAK but {number_of(suppressed, 'suppressed suspect')}"
     growth = rate(
         verdict.growth_bytes_per_call or None, verdict.growth_bytes_per_second or None
     )
@@ -184,6 +189,8 @@ def title(suspect: Suspect, cwd: str | None) -> str:
 def what(suspect: Suspect) -> str:
     """Return what piles up, ``"dict objects, 2 blocks of memory per call"``."""
     objects = f"{plain(suspect.type)} objects" if suspect.type else ""
+    if objects and suspect.source == "native":
+        objects = f"memory of the C heap, taken by {plain(suspect.type or '')}"
     count = suspect.growth_count_per_call
     if count is None:
         return objects
@@ -203,8 +210,33 @@ def route(suspect: Suspect) -> str:
 
 def pattern(suspect: Suspect) -> str:
     """Return what kind of bug it is, how sure that is, and the bug's identity."""
+    names: list[str] = [suspect.pattern]
+    if suspect.habit not in (None, suspect.pattern):
+        names.append(f"({suspect.habit})")
     sure = confidence(suspect.confidence)
-    return plain(f"{suspect.pattern}, {sure}, fingerprint {suspect.fingerprint}")
+    return plain(f"{' '.join(names)}, {sure}, fingerprint {suspect.fingerprint}")
+
+
+def example(suspect: Suspect) -> list[str]:
+    """Return the change as lines of code."""
+    return [plain(line) for line in (suspect.example or "").splitlines()]
+
+
+def number_of(number: int, noun: str) -> str:
+    """Return ``"1 suspect"`` or ``"2 suspects"``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def suppressed(report: Report, cwd: str | None) -> list[str]:
+    """Return a sentence for each suspect put aside: which, how fast, why, how long."""
+    lines = []
+    for one in report.suppressed:
+        suspect = one.suspect
+        growth = rate(suspect.growth_bytes_per_call, suspect.growth_bytes_per_second)
+        until = f" (until {plain(one.expires)})" if one.expires else ""
+        which = f"{title(suspect, cwd)}, {growth or 'growing'}, {suspect.fingerprint}"
+        lines.append(f"{plain(which)}: {plain(one.reason)}{until}")
+    return lines
 
 
 def acquittal(innocent: Acquittal, cwd: str | None) -> str:
@@ -230,6 +262,7 @@ def closing(report: Report, cwd: str | None) -> list[tuple[str, str]]:
         ("besides", _beside(report.memory)),
         ("cost", _cost(report.cost)),
         ("program", _program(report.program, report.created_at, cwd)),
+        *(("note", plain(note)) for note in report.notes),
     ]
     return [(label, text) for label, text in lines if text]
 

@@ -59,6 +59,7 @@ def render_text(
         _opening(view, report),
         *(_suspect(view, suspect) for suspect in suspects),
         _left_out(view, len(report.suspects), "suspect"),
+        _suppressed(view, report),
         _acquitted(view, report),
         _closing(view, report),
     ]
@@ -66,7 +67,8 @@ def render_text(
 
 
 def _opening(view: _View, report: Report) -> list[str]:
-    role, words, figures = style.headline(report.verdict)
+    suppressed = len(report.suppressed)
+    role, words, figures = style.headline(report.verdict, suppressed)
     lines = ["  ".join(filter(None, (view.paint(role, words), figures)))]
     verdict = report.verdict
     for sentence in (
@@ -88,7 +90,8 @@ def _suspect(view: _View, suspect: Suspect) -> list[str]:
         lines += _owner(view, suspect.owner)
     lines += _field(view, "pattern", style.pattern(suspect))
     lines += _field(view, "fix", style.plain(suspect.hint), "fix")
-    lines += _field(view, "example", style.plain(suspect.example or ""))
+    example = style.example(suspect)
+    lines += _column(view, _label("example"), example, "as-is") if example else []
     return lines + _stack(view, suspect)
 
 
@@ -114,6 +117,16 @@ def _stack(view: _View, suspect: Suspect) -> list[str]:
     return lines
 
 
+def _suppressed(view: _View, report: Report) -> list[str]:
+    """Return a count and a line for each; all of them, for none may be forgotten."""
+    texts = style.suppressed(report, view.cwd)
+    lines = [f"suppressed: {style.number_of(len(texts), 'suspect')}"] if texts else []
+    for text in texts:
+        wrapped = _wrap(text, view.width - _MARGIN)
+        lines += _column(view, " " * _MARGIN, wrapped, "faint")
+    return lines
+
+
 def _acquitted(view: _View, report: Report) -> list[str]:
     lines: list[str] = []
     for innocent in report.acquitted[: view.cut(len(report.acquitted))]:
@@ -125,8 +138,8 @@ def _acquitted(view: _View, report: Report) -> list[str]:
 
 def _left_out(view: _View, length: int, noun: str) -> list[str]:
     hidden = length - view.cut(length)
-    plural = "s" if hidden > 1 else ""
-    return [view.paint("faint", f"... and {hidden} more {noun}{plural}")] * bool(hidden)
+    more = style.number_of(hidden, f"more {noun}")
+    return [view.paint("faint", f"... and {more}")] * bool(hidden)
 
 
 def _closing(view: _View, report: Report) -> list[str]:

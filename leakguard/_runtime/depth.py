@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from functools import partial
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import DeepLook
+from leakguard._readers.attributes import dict_of, is_a, mro_of
+from leakguard._readers.heap import name_of_type
 from leakguard._readers.holders import (
     Followed,
     Newborn,
@@ -38,6 +41,8 @@ _LEADING_ROWS = 40
 _SAMPLED_SURVIVORS = 30_000
 _EXAMPLES_PER_SITE = 3
 _SEARCHED_STACKS = 4
+#: Objects of a type in the window from which they pile up.
+_SEVERAL = 3
 #: What shrinks below this share by a collection was garbage.
 _VANISHED_SHARE = 0.3
 
@@ -64,9 +69,7 @@ def look_deep(  # noqa: PLR0913 - one look, its options spelled out
     gc.collect()  # empties the free lists: what is taken from them is not traced
     with newborn_window(nframe, keep=keep) as window:
         work_done = run()
-        garbage: dict[Stack, Counter[str]] = {}
-        if not collects_automatically():
-            garbage, _ = _sample(Newborn.read(), frames, examples=0)
+        garbage, finalized = _garbage(frames)
         survivors, vanished = _survivors(window)
         newborn = Newborn.read()
         types, examples = _sample(newborn, frames)
@@ -85,7 +88,21 @@ def look_deep(  # noqa: PLR0913 - one look, its options spelled out
     loose = {s: kept for s, kept in examples.items() if s not in held}
     find = partial(find_owner, pause_seconds=pause_seconds, exact=exact)
     owners = _owners(loose, hidden, search_seconds * 0.4, find)
-    return DeepLook(work_done, survivors, garbage | types, holdings, owners, vanished)
+    kinds = garbage | types
+    return DeepLook(work_done, survivors, kinds, holdings, owners, vanished, finalized)
+
+
+def _garbage(
+    frames: frozenset[Frame],
+) -> tuple[dict[Stack, Counter[str]], tuple[str, ...]]:
+    """Return the types of what waits for a collection, and those with a finalizer.
+
+    Nothing, where the application collects by itself.
+    """
+    if collects_automatically():
+        return {}, ()
+    waiting = Newborn.read()
+    return _sample(waiting, frames, examples=0)[0], _finalized(waiting)
 
 
 def _survivors(
@@ -140,6 +157,24 @@ def _sample(
         elif examples:
             kept[stack][-1] = item
     return types, kept
+
+
+def _finalized(newborn: Newborn) -> tuple[str, ...]:
+    """Return the types with a ``__del__`` in Python of which there are several."""
+    kinds: dict[int, tuple[type, int]] = {}
+    for item in newborn.objects:
+        kind = type(item)
+        kinds[id(kind)] = (kind, kinds.get(id(kind), (kind, 0))[1] + 1)
+    return tuple(
+        name_of_type(kind)
+        for kind, count in kinds.values()
+        if count >= _SEVERAL and _has_finalizer(kind)
+    )
+
+
+def _has_finalizer(kind: type) -> bool:
+    finalizers = (dict_of(base).get("__del__") for base in mro_of(kind))
+    return any(is_a(found, FunctionType) for found in finalizers)
 
 
 def _owners(

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from leakguard._core.conclusion import Conclusion, conclude
 from leakguard._core.judge import Limits, Picture, is_enough, picture_of
+from leakguard._core.native import culprit_of
 from leakguard._core.observe import Checkpoint
-from leakguard._core.records import Cost
+from leakguard._core.records import Cost, Unknown
+from leakguard._core.suspects import accuse_native
 from leakguard._readers.process import (
     available_bytes,
     collects_automatically,
@@ -28,11 +30,12 @@ from leakguard._readers.process import (
 )
 from leakguard._readers.search import PAUSE_SECONDS
 from leakguard._runtime import work
+from leakguard._runtime.c_calls import watch_calls
 from leakguard._runtime.depth import calls_wanted, look_deep
 from leakguard._runtime.window import newborn_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from leakguard._core.evidence import DeepLook
     from leakguard._readers.source import SourceMap
@@ -54,6 +57,8 @@ LEAST_SEARCH_SECONDS = 4.0
 #: Most memory the work may leak while it is watched, and share of what is free.
 MOST_GROWN_BYTES = 256 * 1024 * 1024
 GROWN_SHARE_OF_AVAILABLE = 0.25
+#: Calls, and seconds, in which each call into C is looked at.
+NATIVE_CALLS, NATIVE_SECONDS = 60, 5.0
 #: Calls before the first look: imports, first-use caches, lazy singletons.
 WARM_UP_CALLS = 2
 
@@ -101,18 +106,25 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
             deep = _look_deep(
                 subject, picture, goal, nframe, budget, pause_seconds, clock
             )
-    found = conclude(
-        looks,
-        picture,
-        deep,
-        sources.names(),
-        seconds=subject.seconds,
-        seconds_per_call=subject.seconds / max(1, subject.calls),
-        trim=_trimmed_bytes,
-    )
+        found = conclude(
+            looks,
+            picture,
+            deep,
+            sources.names(),
+            seconds=subject.seconds,
+            seconds_per_call=subject.seconds / max(1, subject.calls),
+            trim=_trimmed_bytes,
+        )
+        if any(suspect.pattern == "native" for suspect in found.suspects):
+            tell("looking at what it calls")
+            found = _name_call(subject, found, calls, sources, clock)
+    return Diagnosis(found, _cost(looks, deep, clock() - started))
+
+
+def _cost(looks: Sequence[Checkpoint], deep: DeepLook | None, seconds: float) -> Cost:
     pause = max((look.pause_seconds for look in looks), default=None)
     windows = len(looks) + (1 if deep else 0)
-    return Diagnosis(found, Cost(None, pause, windows, clock() - started))
+    return Cost(None, pause, windows, seconds)
 
 
 def _limits(calls: int | None, seconds: float) -> Limits:
@@ -128,6 +140,10 @@ def _limits(calls: int | None, seconds: float) -> Limits:
 
 def _grows(picture: Picture) -> bool:
     return bool(picture.steady_rows or picture.open_rows)
+
+
+def _grows_natively(picture: Picture) -> bool:
+    return picture.native is not None and picture.native.shape == "linear"
 
 
 def _depth_calls(picture: Picture, calls: int | None, made: int) -> int:
@@ -159,7 +175,8 @@ def _watch(
             picture = picture_of(looks)
             if is_enough(looks, picture, limits):
                 spare = (calls or 0) - subject.calls
-                if spare <= 0 or done < (limits.calls or 0) or _grows(picture):
+                grows = _grows(picture) or _grows_natively(picture)
+                if spare <= 0 or done < (limits.calls or 0) or grows:
                     return looks, picture
                 # nothing to look at in depth: the calls kept for that are made here
                 limits = replace(limits, calls=done + spare)
@@ -188,6 +205,8 @@ def _look(
         heap_bytes=counters.heap_bytes,
         rss_bytes=counters.rss_bytes,
         pause_seconds=clock() - begun,
+        threads=counters.threads,
+        open_files=counters.open_files,
     )
 
 
@@ -210,6 +229,25 @@ def _look_deep(  # noqa: PLR0913 - one look, its options spelled out
         exact=True,
         keep=work.OWN_FILE,
     )
+
+
+def _name_call(
+    subject: work.Work,
+    found: Conclusion,
+    calls: int | None,
+    sources: SourceMap,
+    clock: Callable[[], float],
+) -> Conclusion:
+    """Look which call into C takes the memory, and name it where it can be told."""
+    most = NATIVE_CALLS if calls is None else calls - subject.calls
+    rate = found.verdict.growth_bytes_per_call or 0.0
+    until = clock() + NATIVE_SECONDS
+    kept = watch_calls(lambda: subject.run(most, until))
+    if isinstance(kept, Unknown):
+        return found
+    culprit = culprit_of(kept.sizes, kept.stacks, kept.calls, rate, sources.called_at)
+    suspect = accuse_native(found.verdict, culprit, sources.names())
+    return replace(found, suspects=(suspect,))
 
 
 def _trimmed_bytes() -> int | None:

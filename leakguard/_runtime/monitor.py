@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -25,6 +26,8 @@ from leakguard._core.findings import (
     weigh,
 )
 from leakguard._core.records import Cost
+from leakguard._core.suppressions import sift
+from leakguard._readers.config import read_config_quietly
 from leakguard._readers.interpreter import is_main_interpreter
 from leakguard._readers.ledger import read_ledger
 from leakguard._readers.source import SourceMap
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
     from leakguard._runtime.investigation import Investigation
     from leakguard._runtime.places import Places
     from leakguard._runtime.watcher import State
+
+_log = logging.getLogger("leakguard")
 
 _HOME = "_leakguard_process"
 #: At the interpreter's end a thread that is just looking gets this long to put back.
@@ -84,6 +89,7 @@ class Monitor:
     ) -> None:
         """Prepare the parts; nothing runs yet. Without ``gate`` it has its own."""
         self.options = options
+        self.config = read_config_quietly()
         self.users: list[object] = []
         #: Called after each tick, in the watcher's thread; not in a forked child.
         self.listeners: list[Callable[[Monitor], object]] = []
@@ -140,6 +146,8 @@ class Monitor:
         if self.investigation is None:
             self.watcher.reset("unsupported: a sub-interpreter; watch the main one")
             return
+        if self.config.trouble:
+            _log.warning("%s", self.config.trouble)
         if self.options.trace_always:
             self._trace()
         self._started_at = time.monotonic()
@@ -184,6 +192,7 @@ class Monitor:
             found.acquitted,
             looking.cost() if looking is not None else Cost(None, None, 0, 0.0),
             memory=memory_of(state.reading, state.pressure, read_ledger()),
+            config=self.config,
         )
 
     def after_fork(self) -> None:
@@ -252,7 +261,10 @@ class Monitor:
         if self.places is not None:
             self.places.look()
         before = self.verdict.kind
-        self.verdict = explain(self._weighed, trend, samples).verdict
+        found = explain(self._weighed, trend, samples)
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        rules = self.config.suppressions
+        self.verdict = sift(found.verdict, found.suspects, rules, today).verdict
         if self.verdict.kind != before:
             self._record()
 

@@ -11,6 +11,8 @@ from leakguard import __version__
 from leakguard._core.pressure import pressure_of
 from leakguard._core.records import Memory, Program, Report
 from leakguard._core.samples import Limit
+from leakguard._core.suppressions import sift
+from leakguard._readers.config import NO_CONFIG
 from leakguard._readers.ledger import read_ledger
 from leakguard._readers.limits import MemoryReader
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from leakguard._core.pressure import Pressure
     from leakguard._core.records import Acquittal, Cost, Mode, Suspect, Verdict
     from leakguard._core.samples import Reading
+    from leakguard._readers.config import Config
 
 
 def build_report(  # noqa: PLR0913 - a report, part by part
@@ -29,13 +32,18 @@ def build_report(  # noqa: PLR0913 - a report, part by part
     cost: Cost,
     *,
     memory: Memory | None = None,
+    config: Config = NO_CONFIG,
 ) -> Report:
     """Return the findings as a report of this process at this moment.
 
-    ``memory`` defaults to a reading made here, of 3 to 20 ms.
+    ``memory`` defaults to a reading made here, of 3 to 20 ms. What ``config``
+    suppresses stands apart.
     """
+    created_at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    left = sift(verdict, suspects, config.suppressions, created_at[:10])
+    trouble = (config.trouble,) if config.trouble else ()
     return Report(
-        created_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created_at=created_at,
         program=Program(
             argv0=sys.argv[0] if sys.argv else "",
             pid=os.getpid(),
@@ -43,11 +51,13 @@ def build_report(  # noqa: PLR0913 - a report, part by part
             leakguard=__version__,
             mode=mode,
         ),
-        verdict=verdict,
+        verdict=left.verdict,
         memory=memory or _memory_now(),
-        suspects=suspects,
+        suspects=left.suspects,
         cost=cost,
         acquitted=acquitted,
+        suppressed=left.suppressed,
+        notes=(*left.notes, *trouble),
     )
 
 

@@ -19,6 +19,7 @@ from leakguard._core.judge import acquitted_verdict
 from leakguard._core.rates import Burst, Total, judge_run, rate_rows
 from leakguard._core.records import Cost
 from leakguard._core.suspects import accuse, fastest_held, split_bounded
+from leakguard._readers.config import NO_CONFIG
 from leakguard._readers.process import (
     collects_automatically,
     leave_signals_to_main,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from leakguard._core.evidence import DeepLook
     from leakguard._core.records import Report
+    from leakguard._readers.config import Config
 
 _log = logging.getLogger("leakguard")
 
@@ -62,15 +64,18 @@ class Sampler:
         *,
         budget: float = 0.05,
         app_root: str | None = None,
+        config: Config = NO_CONFIG,
         window_seconds: tuple[float, ...] = WINDOW_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Remember the options; nothing runs yet.
 
-        ``budget`` is the share of its speed that the program may lose.
+        ``budget`` is the share of its speed that the program may lose; ``config`` the
+        project's settings.
         """
         self._budget = budget
         self._app_root = app_root
+        self._config = config
         self._lengths = window_seconds
         self._clock = clock
         self._stopped = threading.Event()
@@ -124,7 +129,9 @@ class Sampler:
             len(bursts),
             seconds,
         )
-        return build_report("run", verdict, suspects, tuple(acquitted), cost)
+        return build_report(
+            "run", verdict, suspects, tuple(acquitted), cost, config=self._config
+        )
 
     def _run(self) -> None:
         leave_signals_to_main()

@@ -73,17 +73,23 @@ def save(report: Report, path: Path) -> None:
 
 def show(report: Report, stream: TextIO | None, *, verbose: bool = False) -> None:
     """Write the report as text, coloured and as wide as the terminal allows."""
-    from leakguard._render.style import wants_color
     from leakguard._render.text import render_text
 
     text = render_text(
         report,
-        color=wants_color(stream is not None and stream.isatty(), os.environ),
+        color=is_colored(stream),
         width=min(shutil.get_terminal_size().columns, _WIDEST),
         verbose=verbose,
-        cwd=_working_directory(),
+        cwd=working_directory(),
     )
     emit(text, stream)
+
+
+def is_colored(stream: TextIO | None) -> bool:
+    """Return whether text on this stream is to be coloured."""
+    from leakguard._render.style import wants_color
+
+    return wants_color(stream is not None and stream.isatty(), os.environ)
 
 
 def show_json(report: Report, stream: TextIO | None) -> None:
@@ -110,10 +116,11 @@ def emit(text: str, stream: TextIO | None) -> None:
     stream.flush()
 
 
-def _working_directory() -> str | None:
+def working_directory() -> str | None:
+    """Return where we are, unless it has been removed."""
     try:
         return str(Path.cwd())
-    except OSError:  # it has been removed
+    except OSError:
         return None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from leakguard._core.records import LeakguardError
+from leakguard._readers.config import read_config
 from leakguard.cli import options, output, program
 from leakguard.cli.supervisor import Supervisor
 
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     from leakguard._runtime.sampler import Sampler
 
     supervisor = Supervisor(
-        Sampler(budget=args.budget, app_root=target.root),
+        Sampler(budget=args.budget, app_root=target.root, config=read_config()),
         sink.deliver,
         sink.complain,
         every_seconds=args.every,

@@ -247,6 +247,7 @@ def test_resident_growth_that_comes_back_on_trim_is_fragmentation() -> None:
     found = verdict(seen, trimmed=80 << 20)
     assert found.kind == "fragmentation"
     assert "80 MiB" in found.reason
+    assert "MALLOC_ARENA_MAX=2" in found.reason
     assert found.growth_bytes_per_call is None
 
 

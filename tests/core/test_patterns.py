@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple, get_args
 
 import pytest
@@ -9,159 +10,435 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakguard._core import patterns
-from leakguard._core.patterns import Clues, match_pattern
+from leakguard._core.patterns import Clues, Collector, match_pattern
 from leakguard._core.records import Pattern
 from tests.core.builders import quick
 
 
 class Case(NamedTuple):
-    """Evidence as a real program gives it, its pattern, and a word of the hint."""
+    """Evidence as a real program gives it, its habit, and a word of the hint."""
 
-    clues: Clues
+    habit: str
     pattern: Pattern
     hint: str
+    clues: Clues
 
+
+def _held(
+    path: str, holder: str, *entries: str, types: str = "", way: str = ""
+) -> Clues:
+    """Return the clues of what a container at a path holds."""
+    return Clues(
+        types=tuple(types.split()),
+        entry_types=entries,
+        holder_type=holder,
+        owner_path=path,
+        owner_types=tuple(f"module {way} {holder}".split()),
+    )
+
+
+def _more(clues: Clues, **changed: object) -> Clues:
+    return replace(clues, **changed)  # type: ignore[arg-type]
+
+
+_LRU = "functools._lru_cache_wrapper"
+_STORE = _held("shop.things", "dict", "shop.Order")
 
 #: For each rule evidence that it alone decides, in the order of the table.
-CASES = {
-    "a method under lru_cache": Case(
-        Clues(
-            types=("_asyncio.Task",),
-            holder_type="functools._lru_cache_wrapper",
-            owner_path="shop.prices.Quote.total",
-            is_unbounded_lru=True,
-        ),
-        "unbounded-cache",
-        "maxsize",
-    ),
-    "tasks never awaited": Case(
-        Clues(entry_types=("_asyncio.Task",), owner_path="shop.jobs._running"),
-        "task",
-        "shop.jobs._running",
-    ),
-    "threads never joined": Case(
-        Clues(types=("threading.Thread", "threading.Event")), "thread", "join"
-    ),
-    "timers in the table of threads": Case(
-        Clues(entry_types=("shop.Ticker",), owner_path="threading._active"),
+CASES = (
+    Case(
+        "thread-without-end",
         "thread",
         "join",
+        Clues(is_native=True, threads_per_call=1.0),
     ),
-    "a log file per request": Case(
+    Case(
+        "native-call",
+        "native",
+        "malloc (ctypes)",
+        Clues(function="malloc (ctypes)", is_native=True),
+    ),
+    Case("native", "native", "C extension", Clues(is_native=True)),
+    Case(
+        "cycle-with-finalizer",
+        "cycle",
+        "shop.Stream",
+        Clues(is_cycle=True, finalized=("shop.Stream",)),
+    ),
+    Case("cycle-without-collector", "cycle", "gc.enable()", Clues(is_cycle=True)),
+    Case(
+        "saved-garbage", "cycle", "DEBUG_SAVEALL", _held("gc.garbage", "list", "dict")
+    ),
+    Case(
+        "lru-cache-on-method",
+        "unbounded-cache",
+        "self",
+        _more(_held("shop.Quote.total", _LRU, way="type"), is_unbounded_lru=True),
+    ),
+    Case(
+        "lru-cache-without-bound",
+        "unbounded-cache",
+        "maxsize",
+        _more(_held("shop.total", _LRU, "_asyncio.Task"), is_unbounded_lru=True),
+    ),
+    Case(
+        "pending-task",
+        "task",
+        "shop.jobs._running",
+        _held("shop.jobs._running", "set", "_asyncio.Task"),
+    ),
+    Case(
+        "pending-task",
+        "task",
+        "TaskGroup",
+        _held("_asyncio._all_tasks.data", "set", "weakref.ReferenceType"),
+    ),
+    Case(
+        "kept-future",
+        "task",
+        "give up",
+        _held("shop.rpc._pending", "dict", "_asyncio.Future", "int"),
+    ),
+    Case(
+        "cancelled-timer",
+        "task",
+        "Timers",
+        _held("shop.loop._scheduled", "list", types="asyncio.events.TimerHandle"),
+    ),
+    Case(
+        "thread-without-end",
+        "thread",
+        "join",
+        Clues(types=("threading.Thread", "threading.Event")),
+    ),
+    Case(
+        "thread-without-end",
+        "thread",
+        "join",
+        _held("threading._active", "dict", "shop.Ticker"),
+    ),
+    Case(
+        "logger-per-object",
+        "handler",
+        "LoggerAdapter",
+        _held("shop.loggers", "list", "logging.Logger"),
+    ),
+    Case(
+        "logger-per-object",
+        "handler",
+        "LoggerAdapter",
+        _held("logging.Logger.manager.loggerDict", "dict", "str"),
+    ),
+    Case(
+        "logging-handler",
+        "handler",
+        "removeHandler",
         Clues(types=("logging.FileHandler", "_io.TextIOWrapper")),
+    ),
+    Case(
+        "logging-handler",
         "handler",
         "removeHandler",
+        _held("logging.root.filters", "list", "shop.audit.Filter"),
     ),
-    "a filter per request": Case(
-        Clues(entry_types=("shop.audit.Filter",), owner_path="logging.root.filters"),
-        "handler",
-        "removeHandler",
+    Case(
+        "unclosed-file",
+        "unclosed-connection",
+        "_io.FileIO",
+        _held("shop.cache._open", "dict", "str", "_io.FileIO"),
     ),
-    "connections never closed": Case(
-        Clues(
-            entry_types=("str", "sqlite3.Connection"),
-            holder_type="dict",
-            owner_path="shop.db.cache",
-        ),
+    Case(
+        "client-per-call",
+        "unclosed-connection",
+        "requests.sessions.Session",
+        _held("shop.api._used", "list", "requests.sessions.Session"),
+    ),
+    Case(
+        "unclosed-connection",
         "unclosed-connection",
         "sqlite3.Connection",
+        _held("shop.db.cache", "dict", "str", "sqlite3.Connection"),
     ),
-    "exceptions kept": Case(
-        Clues(
-            types=("ValueError", "traceback", "frame"),
-            entry_types=("ValueError",),
-            holder_type="list",
-            owner_path="shop.errors",
-        ),
+    Case(
+        "unclosed-connection",
+        "unclosed-connection",
+        "shop.Order",
+        _more(_STORE, files_per_call=1.0),
+    ),
+    Case(
+        "kept-traceback",
         "traceback",
         "__traceback__",
+        _held("shop.errors", "list", "ValueError", types="ValueError traceback frame"),
     ),
-    "a class per form": Case(
-        Clues(
-            entry_types=("str", "type"),
-            holder_type="dict",
-            owner_path="shop.forms.made_after_login",
-        ),
+    Case(
+        "class-per-call",
         "class",
         "once at import",
+        _held("shop.forms.made_after_login", "dict", "str", "type"),
     ),
-    "listeners by the name": Case(
-        Clues(
-            entry_types=("shop.Adapter",),
-            holder_type="list",
-            owner_path="shop.bus.listeners",
-        ),
+    Case(
+        "module-per-call",
+        "registry",
+        "sys.modules",
+        _held("sys.modules", "dict", "module", "str"),
+    ),
+    Case(
+        "mock-calls",
+        "registry",
+        "reset_mock",
+        _held("shop.mailer._calls", "list", "tuple", types="tuple unittest.mock._Call"),
+    ),
+    Case(
+        "finalizer",
+        "registry",
+        "never self",
+        _held("weakref.finalize._registry", "dict", "weakref.finalize._Info"),
+    ),
+    Case(
+        "warning-registry",
+        "registry",
+        "out of the text",
+        _held("shop.__warningregistry__", "dict", "tuple"),
+    ),
+    Case(
+        "source-cache",
+        "unbounded-cache",
+        "checkcache",
+        _held("linecache.cache", "dict", "tuple", "str"),
+    ),
+    Case(
+        "pickler-memo",
+        "unbounded-cache",
+        "clear_memo",
+        _held("shop.LOG._pickler", "list", way="_pickle.Pickler"),
+    ),
+    Case(
+        "context-variable",
+        "registry",
+        "reset it by its token",
+        _held("shop.overrides", "list", "_contextvars.Token"),
+    ),
+    Case(
+        "exit-stack",
+        "listener",
+        "ExitStack",
+        _held("shop.APP.stack._exit_callbacks", "collections.deque", "tuple"),
+    ),
+    Case("at-exit", "listener", "unregister", _held("atexit", "list", "tuple")),
+    Case(
+        "bound-method-listener",
+        "listener",
+        "WeakMethod",
+        _held("shop.bus._q", "list", "method"),
+    ),
+    Case(
+        "listener",
         "listener",
         "shop.bus.listeners",
+        _held("shop.bus.listeners", "list", "shop.Adapter"),
     ),
-    "listeners by the entries": Case(
-        Clues(entry_types=("function",), holder_type="list", owner_path="shop.bus._q"),
-        "listener",
-        "shop.bus._q",
+    Case(
+        "listener", "listener", "shop.bus._q", _held("shop.bus._q", "list", "function")
     ),
-    "classes below what is held": Case(
-        Clues(types=("dict", "type"), entry_types=("dict",), owner_path="shop.forms"),
+    Case(
+        "class-per-call",
         "class",
         "once at import",
+        _held("shop.forms", "dict", "dict", types="dict type"),
     ),
-    "a cache by the name": Case(
-        Clues(holder_type="shop.Store", owner_path="shop.cache._store"),
+    Case(
+        "suspended-generator",
+        "registry",
+        "close() them",
+        _held("shop.searches", "list", "generator"),
+    ),
+    Case(
+        "queue-without-consumer",
+        "registry",
+        "maxsize",
+        _held("shop.outbox.queue", "collections.deque", "dict", way="queue.Queue"),
+    ),
+    Case(
+        "dead-weakrefs",
+        "registry",
+        "WeakSet",
+        _held("shop.window.children", "list", "weakref.ReferenceType"),
+    ),
+    Case(
+        "thread-local",
+        "thread",
+        "lives as long as its thread",
+        _held("shop.toolbar.rows", "list", "str", way="_thread._local"),
+    ),
+    Case(
+        "mutable-default",
+        "unbounded-cache",
+        "use None",
+        _held("shop.price.__defaults__[…]", "dict", "float"),
+    ),
+    Case(
+        "mutable-default",
+        "registry",
+        "use None",
+        _held("shop.validate.__defaults__[…]", "list", "dict"),
+    ),
+    Case(
+        "label-set",
+        "unbounded-cache",
+        "by what is finite",
+        _held("shop.REQUESTS._metrics", "dict", "shop.Child"),
+    ),
+    Case(
+        "dict-as-cache",
         "unbounded-cache",
         "shop.cache._store",
+        _held("shop.cache._store", "shop.Store"),
     ),
-    "a registry by the name": Case(
-        Clues(
-            entry_types=("shop.Plugin",),
-            holder_type="dict",
-            owner_path="shop.registry._by_name",
-        ),
+    Case(
+        "registry",
         "registry",
         "shop.registry._by_name",
+        _held("shop.registry._by_name", "dict", "shop.Plugin"),
     ),
-    "a dict of all that was": Case(
-        Clues(holder_type="collections.OrderedDict", owner_path="shop.users.seen"),
+    Case("thread-without-end", "thread", "join", _more(_STORE, threads_per_call=1.0)),
+    Case(
+        "class-attribute",
         "unbounded-cache",
-        "shop.users.seen",
+        "__init__",
+        _held("shop.Basket.prices", "dict", "float", way="type"),
     ),
-    "a list that is only added to": Case(
-        Clues(holder_type="list", owner_path="shop.audit.entries"),
+    Case(
+        "class-attribute",
+        "registry",
+        "__init__",
+        _held("shop.Basket.items", "list", "shop.Item", way="type"),
+    ),
+    Case(
+        "cache-without-eviction",
+        "unbounded-cache",
+        "popitem",
+        _held("shop.users.seen", "collections.OrderedDict", "str"),
+    ),
+    Case(
+        "defaultdict-read",
+        "unbounded-cache",
+        "get()",
+        _held("shop.buckets", "collections.defaultdict", "shop.Bucket"),
+    ),
+    Case("seen-set", "unbounded-cache", "ever seen", _held("shop.ids", "set", "str")),
+    Case("dict-as-cache", "unbounded-cache", "bound it", _STORE),
+    Case(
+        "deque-without-maxlen",
         "registry",
         "maxlen",
+        _held("shop.recent", "collections.deque", "float"),
     ),
-}
-OTHER_CASES = {
-    "native memory": Case(Clues(is_native=True), "native", "C extension"),
-    "cycles without a collector": Case(Clues(is_cycle=True), "cycle", "gc.enable()"),
-    "nothing known": Case(Clues(), "other", "its holder"),
-    "a linked list": Case(
-        Clues(types=("shop.Node",), holder_type="shop.Node", owner_path="shop.head"),
+    Case(
+        "append-only",
+        "registry",
+        "maxlen",
+        _held("shop.audit.entries", "list", "shop.Entry"),
+    ),
+    Case(
+        "lagging-tee",
+        "other",
+        "advance both",
+        _held("shop.audit", "itertools._tee"),
+    ),
+    Case(
+        "lagging-tee",
+        "other",
+        "advance both",
+        Clues(types=("itertools._tee_dataobject",)),
+    ),
+    Case(
+        "growing-buffer",
+        "other",
+        "write it out",
+        _held("shop.tape", "bytearray"),
+    ),
+    Case("growing-buffer", "other", "write it out", Clues(is_resized=True)),
+    Case(
+        "growing-chain",
         "other",
         "shop.head",
+        Clues(types=("shop.Node",), holder_type="shop.Node", owner_path="shop.head"),
     ),
-}
-ALL_CASES = CASES | OTHER_CASES
+    Case("thread-without-end", "thread", "join", Clues(threads_per_call=1.0)),
+)
+OTHER = Case("other", "other", "its holder", Clues())
 
 
-@pytest.mark.parametrize("name", ALL_CASES)
-def test_a_habit_is_recognised_and_its_hint_says_what_to_change(name: str) -> None:
-    case = ALL_CASES[name]
-    pattern, hint = match_pattern(case.clues)
-    assert pattern == case.pattern
-    assert case.hint in hint
+@pytest.mark.parametrize(
+    "case", [*CASES, OTHER], ids=lambda case: f"{case.habit} {case.clues.owner_path}"
+)
+def test_a_habit_is_recognised_and_its_hint_says_what_to_change(case: Case) -> None:
+    found = match_pattern(case.clues)
+    assert (found.habit, found.pattern) == (case.habit, case.pattern)
+    assert case.hint in found.hint
 
 
 def test_every_pattern_of_the_report_can_be_found() -> None:
-    assert {case.pattern for case in ALL_CASES.values()} == set(get_args(Pattern))
+    assert {case.pattern for case in (*CASES, OTHER)} == set(get_args(Pattern))
+
+
+def test_every_habit_can_be_found_and_shows_code_before_and_after() -> None:
+    assert {case.habit for case in (*CASES, OTHER)} == set(patterns.HABITS)
+    for case in CASES:
+        example = match_pattern(case.clues).example
+        assert example is not None
+        marks = {line[:2] for line in example.splitlines()}
+        assert "+ " in marks
+        assert marks <= {"+ ", "- ", "  "}
+        assert max(map(len, example.splitlines())) <= 72
+
+
+def test_every_rule_decides_something() -> None:
+    assert len(CASES) == len(patterns.RULES)
+    for rule, case in zip(patterns.RULES, CASES, strict=True):
+        assert (rule.habit, rule.pattern) == (case.habit, case.pattern)
 
 
 @pytest.mark.parametrize("index", range(len(patterns.RULES)))
-def test_every_rule_decides_something(
-    index: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = [match_pattern(case.clues) for case in ALL_CASES.values()]
+def test_no_rule_can_be_left_out(index: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = match_pattern(CASES[index].clues)
     rules = patterns.RULES[:index] + patterns.RULES[index + 1 :]
     monkeypatch.setattr(patterns, "RULES", rules)
-    assert [match_pattern(case.clues) for case in ALL_CASES.values()] != before
+    assert match_pattern(CASES[index].clues) != before
+
+
+def test_the_example_speaks_of_the_holder_by_its_name() -> None:
+    for path, name in (
+        ("shop.cache._store", "_store"),
+        ("shop.STORE.tenants['tenant6']", "tenants"),
+        ("shop.rates.<results>", "results"),
+        ("[…]", "kept"),
+    ):
+        example = match_pattern(_held(path, "dict", "str")).example
+        assert example is not None
+        assert example.startswith(f"- {name} = dict()")
+
+
+@pytest.mark.parametrize(
+    ("collector", "words"),
+    [
+        (Collector(enabled=False, thresholds=(700, 10, 10)), "off (gc.disable())"),
+        (Collector(enabled=False, thresholds=(700, 10, 10)), "thresholds 700, 10, 10"),
+        (Collector(thresholds=(0, 10, 10)), "its thresholds are 0, 10, 10"),
+        (Collector(uncollectable=3), "with 3 objects in gc.garbage"),
+        (Collector(), "does not run: turn"),
+    ],
+)
+def test_a_cycle_says_why_it_is_not_collected(collector: Collector, words: str) -> None:
+    assert words in match_pattern(Clues(is_cycle=True, collector=collector)).hint
+
+
+def test_a_session_of_the_applications_is_no_connection() -> None:
+    sessions = _held("shop.users.by_id", "dict", "shop.users.Session", "str")
+    assert match_pattern(sessions).pattern == "unbounded-cache"
+    with_files = _more(sessions, files_per_call=0.9)
+    assert match_pattern(with_files).pattern == "unclosed-connection"
 
 
 @pytest.mark.parametrize(
@@ -278,15 +555,15 @@ def test_garbage_that_waits_for_the_collector_is_a_cycle_whatever_it_is() -> Non
 
 def test_the_most_frequent_of_several_connections_is_named() -> None:
     clues = Clues(entry_types=("int", "sqlite3.Cursor", "sqlite3.Connection"))
-    assert match_pattern(clues)[1].startswith("sqlite3.Cursor ")
+    assert match_pattern(clues).hint.startswith("sqlite3.Cursor ")
 
 
 KINDS = st.sampled_from(
-    [kind for case in CASES.values() for kind in case.clues.main_types]
+    [kind for case in CASES for kind in case.clues.main_types]
     + ["dict", "shop.Order", "function", "weakref.WeakMethod", "it's {odd}"]
 )
 PATHS = st.sampled_from(
-    [case.clues.owner_path for case in CASES.values()] + ["shop.orders[...]", None]
+    [case.clues.owner_path for case in CASES] + ["shop.orders[...]", None]
 )
 HOLDERS = st.sampled_from(["dict", "list", "shop.Order", None])
 
@@ -317,7 +594,8 @@ def test_every_hint_is_one_or_two_whole_sentences(  # noqa: PLR0913 - all the cl
         is_cycle=is_cycle,
         is_unbounded_lru=is_lru,
     )
-    pattern, hint = match_pattern(clues)
+    pattern, _, hint, example = match_pattern(clues)
+    assert "{" not in (example or "").replace("{number}", "")
     assert pattern in get_args(Pattern)
     assert "{owner}" not in hint
     assert "{kind}" not in hint

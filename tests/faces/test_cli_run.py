@@ -155,7 +155,9 @@ def test_options_reach_the_sampler(tmp_path: Path) -> None:
     write("inner/app.py", "")
     done = run("--budget", "2%", "inner/app.py", TELL="1")
     root = str(tmp_path / "inner")
-    assert f"sampling [('app_root', {root!r}), ('budget', 0.02)]" in done.stderr
+    assert (
+        f"sampling [('app_root', {root!r}), ('budget', 0.02), ('config'," in done.stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -272,3 +272,18 @@ def test_a_file_too_deep_for_the_parser_names_no_function(tmp_path: Path) -> Non
     file = tmp_path / "shop.py"
     file.write_text("x = " + "-" * 20_000 + "1\n")
     assert parse(str(file)) is None
+
+
+def test_a_line_calls_what_it_names(tmp_path: Path) -> None:
+    file = tmp_path / "codec.py"
+    file.write_text(
+        "address = libc.malloc(len(data))\n"
+        "found = make()(\n"
+        "    library.of[0].thing(), parse(text)\n"
+        ")\n"
+    )
+    sources = SourceMap()
+    assert sources.called_at(str(file), 1) == ("libc.malloc", "len")
+    assert sources.called_at(str(file), 3) == ("parse",)
+    assert sources.called_at(str(file), 2) == ("make",)
+    assert sources.called_at(str(tmp_path / "gone.py"), 1) == ()

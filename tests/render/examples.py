@@ -14,6 +14,7 @@ from leakguard._core.records import (
     Program,
     Report,
     Site,
+    Suppressed,
     Suspect,
     Verdict,
 )
@@ -76,6 +77,8 @@ CACHE = Suspect(
     hint="Bound the dict at shop.cache.orders._entries: functools.lru_cache("
     "maxsize=1000) or cachetools.TTLCache evict what nobody asks for; remove entries"
     " when the order is closed.",
+    example="- _entries = dict()\n+ _entries = cachetools.LRUCache(maxsize=1_000)",
+    habit="dict-as-cache",
 )
 
 LISTENER = Suspect(
@@ -187,6 +190,20 @@ MANY = replace(
     acquitted=LEAK.acquitted * 3 + LEAK.acquitted[:1],
 )
 
+#: What was found is known, all of it or some of it.
+_KNOWN = Suppressed("fixed in the next release", "2026-06-30", LISTENER)
+QUIET = replace(
+    STEADY,
+    verdict=replace(STEADY.verdict, reason="Nothing grows but what is suppressed."),
+    suppressed=(_KNOWN,),
+)
+PARTLY = replace(
+    LEAK,
+    suspects=(CACHE,),
+    suppressed=(_KNOWN, Suppressed("not ours", None, LIBRARY)),
+    notes=("The suppression of path vendor/* (theirs) has expired.",),
+)
+
 #: Everything the user's program can name holds something nasty.
 HOSTILE = replace(
     LEAK,
@@ -200,7 +217,8 @@ HOSTILE = replace(
             type="<b>|`x`",
             owner=Owner("`", (Link("|", "\t", "leaking", "*stars* & _lines_"),)),
             hint="1. @everyone [x](http://example.org)",
-            example="<script>",
+            example="<script>\n```\n\x1b[2J",
+            habit="*|`x`",
         ),
     ),
 )

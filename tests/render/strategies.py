@@ -49,6 +49,7 @@ def suspects(draw: st.DrawFn) -> records.Suspect:
         pattern=draw(_choice(records.Pattern)),
         hint=draw(texts),
         example=draw(st.none() | texts),
+        habit=draw(st.none() | texts),
     )
 
 
@@ -81,6 +82,7 @@ acquittals = st.builds(
 costs = st.builds(
     records.Cost, st.none() | numbers, st.none() | numbers, integers, numbers
 )
+suppressed = st.builds(records.Suppressed, texts, st.none() | texts, suspects())
 reports = st.builds(
     records.Report,
     texts,
@@ -90,4 +92,6 @@ reports = st.builds(
     st.lists(suspects(), max_size=3).map(tuple),
     costs,
     st.lists(acquittals, max_size=3).map(tuple),
+    st.lists(suppressed, max_size=2).map(tuple),
+    st.lists(texts, max_size=2).map(tuple),
 )

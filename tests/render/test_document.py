@@ -61,6 +61,8 @@ def test_the_document_is_the_documented_one() -> None:
         "suspects",
         "cost",
         "acquitted",
+        "suppressed",
+        "notes",
     ]
     assert list(DOCUMENT["memory"]) == [
         "limit_bytes",
@@ -94,6 +96,7 @@ def test_the_document_is_the_documented_one() -> None:
         "example",
         "route",
         "growth_bytes_per_route_call",
+        "habit",
     ]
     assert list(DOCUMENT["acquitted"][0]) == [
         "site",
@@ -121,6 +124,13 @@ def test_unknown_keys_are_ignored() -> None:
         document["suspects"][0]["site"]["column"] = 7
 
     assert decode(_edited(edit)) == LEAK
+
+
+def test_an_unknown_pattern_is_another_one() -> None:
+    report = decode(_edited(lambda d: d["suspects"][0].update(pattern="moonshine")))
+    assert report.suspects[0].pattern == "other"
+    with pytest.raises(LeakguardError, match="pattern"):
+        decode(_edited(lambda d: d["suspects"][0].update(pattern=None)))
 
 
 def test_missing_optional_values_are_not_known() -> None:

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leakguard._render.markdown import _code, _escape, _fence, render_markdown
-from tests.render.examples import CWD, HOSTILE, LEAK, NATIVE, STEADY
+from leakguard._render.markdown import _fence, code, escape, render_markdown
+from tests.render.examples import (
+    CWD,
+    HOSTILE,
+    LEAK,
+    NATIVE,
+    STEADY,
+)
 from tests.render.golden import assert_golden
 from tests.render.strategies import reports
 
@@ -46,11 +52,11 @@ def test_the_markdown_is_the_golden_one(name: str, report: Report) -> None:
     ],
 )
 def test_text_is_shown_as_it_is(text: str, escaped: str) -> None:
-    assert _escape(text) == escaped
+    assert escape(text) == escaped
 
 
 @pytest.mark.parametrize(
-    ("text", "code"),
+    ("text", "fenced"),
     [
         ("a.b", "`a.b`"),
         ("a`b", "``a`b``"),
@@ -61,8 +67,8 @@ def test_text_is_shown_as_it_is(text: str, escaped: str) -> None:
         ("", "`  `"),
     ],
 )
-def test_code_is_fenced_by_more_backticks_than_it_holds(text: str, code: str) -> None:
-    assert _code(text) == code
+def test_code_is_fenced_by_more_backticks_than_it_holds(text: str, fenced: str) -> None:
+    assert code(text) == fenced
 
 
 @given(NASTY)
@@ -73,7 +79,7 @@ def test_a_fence_is_longer_than_any_run_inside(text: str) -> None:
 
 @given(NASTY)
 def test_every_special_character_is_escaped(text: str) -> None:
-    escaped = _escape(text)
+    escaped = escape(text)
     assert escaped.isprintable()
     bare = re.sub(r"\\[\\`*_{}\[\]<>#|~$&=.)+-]", "", escaped).replace("@&#8203;", "")
     assert not re.search(r"[\\`*_{}\[\]<>#|~$&@]", bare)
@@ -86,4 +92,6 @@ def test_nothing_in_a_report_can_break_a_line(report: Report) -> None:
     assert all(line.isprintable() for line in text.split("\n"))
     assert text.encode()
     headings = [line for line in text.split("\n") if line.startswith("#")]
-    assert len(headings) == 2 + len(report.suspects) + bool(report.acquitted)
+    assert len(headings) == 2 + len(report.suspects) + bool(report.acquitted) + bool(
+        report.suppressed
+    )

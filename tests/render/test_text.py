@@ -16,6 +16,8 @@ from tests.render.examples import (
     LEAK,
     MANY,
     NATIVE,
+    PARTLY,
+    QUIET,
     STEADY,
     UNKNOWN,
 )
@@ -37,6 +39,8 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]+m")
         ("unknown", UNKNOWN),
         ("many", MANY),
         ("hostile", HOSTILE),
+        ("quiet", QUIET),
+        ("partly", PARTLY),
     ],
 )
 def test_the_text_is_the_golden_one(name: str, report: Report) -> None:

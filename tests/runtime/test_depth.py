@@ -138,6 +138,23 @@ def test_garbage_comes_with_its_type_where_the_collector_is_off() -> None:
     assert f"{__name__}.Order" in found.types[stack]
 
 
+@pytest.mark.usefixtures("_no_collector")
+def test_garbage_with_a_finalizer_is_told_by_its_type() -> None:
+    class Stream(Order):
+        __slots__ = ()
+
+        def __del__(self) -> None:
+            self.number = 0
+
+    def ring() -> None:
+        stream = Stream(1)
+        stream.before = stream
+
+    found = _look(ring)
+    assert [name.rsplit(".", 1)[-1] for name in found.finalized] == ["Stream"]
+    assert _look(SHOP.ring).finalized == ()
+
+
 def test_only_lines_that_grew_are_asked_for_their_types() -> None:
     def run() -> float:
         SHOP.keep()

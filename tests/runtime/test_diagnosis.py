@@ -302,7 +302,36 @@ def test_memory_that_native_code_keeps_is_told_from_pythons() -> None:
             library.free(pointer)
     assert found.verdict.kind == "native-leak"
     assert found.verdict.growth_bytes_per_call == pytest.approx(20_000, rel=0.2)
-    assert found.suspects[0].pattern == "native"
+    (suspect,) = found.suspects
+    assert suspect.pattern == "native"
+    if sys.version_info >= (3, 12) or sys.gettrace() is None:
+        assert suspect.type is not None
+        assert "malloc" in suspect.type
+        assert suspect.site is not None
+        assert suspect.site.file == __file__
+        assert suspect.habit == "native-call"
+
+
+@pytest.mark.skipif(not hasattr(psutil, "heap_info"), reason="no heap_info here")
+def test_beside_a_profiler_a_native_leak_has_no_name() -> None:
+    library, pointers = _c_library(), array("Q", bytes(8 * 1000))
+
+    def profiler(*_: object) -> None:
+        """Profile nothing."""
+
+    def work(number: int) -> None:
+        pointers[number] = library.malloc(20_000)
+
+    sys.setprofile(profiler)
+    try:
+        found = _diagnose(work)
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+        for pointer in filter(None, pointers):
+            library.free(pointer)
+    (suspect,) = found.suspects
+    assert (suspect.habit, suspect.type) == ("native", None)
 
 
 def test_frames_of_ours_are_in_no_stack() -> None:

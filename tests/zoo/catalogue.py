@@ -37,6 +37,8 @@ class Program:
     marked_lines: frozenset[int] = frozenset()
     owner: str | None = None
     pattern: str | None = None
+    habit: str | None = None
+    c_function: str | None = None
     bytes_per_call: tuple[int, int] | None = None
     needs: str | None = None
 
@@ -67,6 +69,8 @@ def read_program(path: Path, kind: Kind) -> Program:
         marked_lines=marked_lines(source),
         owner=expect.get("owner"),
         pattern=expect.get("pattern"),
+        habit=expect.get("habit"),
+        c_function=expect.get("c_function"),
         bytes_per_call=expect.get("bytes_per_call"),
         needs=expect.get("needs"),
     )

@@ -113,6 +113,10 @@ def judge(program: Program, answer: Run) -> Outcome:
     if program.kind == "leak" and not _named(program, verdict, suspects):
         first = describe(suspects[0]) if suspects else "nobody"
         complaints.append(f"the first suspect is {first}, not {_wanted(program)}")
+    if program.c_function and suspects:
+        function = suspects[0].get("type") or "not known"
+        if program.c_function not in function:
+            complaints.append(f"C function {function}, not {program.c_function}")
     return Outcome(tuple(complaints))
 
 

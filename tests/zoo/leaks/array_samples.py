@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["record", "measure", "step"],
     "owner": "RECORDER.channels",
-    "pattern": None,
+    "pattern": "other",
+    "habit": "growing-buffer",
     "bytes_per_call": (770, 2300),
 }
 

@@ -14,6 +14,7 @@ EXPECT = {
     "sites": ["submit", "renew", "step"],
     "owner": "BACKGROUND.locks",
     "pattern": "task",
+    "habit": "kept-future",
     "bytes_per_call": (2200, 7900),
 }
 

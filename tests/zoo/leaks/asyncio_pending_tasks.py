@@ -14,6 +14,7 @@ EXPECT = {
     "sites": ["handle", "watch_typing", "spawn", "__init__"],
     "owner": "SERVER._background",
     "pattern": "task",
+    "habit": "pending-task",
     "bytes_per_call": (1300, 5000),
 }
 

@@ -13,7 +13,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["send", "call", "notify"],
     "owner": "CLIENT._pending",
-    "pattern": None,
+    "pattern": "task",
+    "habit": "kept-future",
     "bytes_per_call": (120, 470),
 }
 

@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["log", "charge", "step"],
     "owner": "GATEWAY.trail.entries",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "append-only",
     "bytes_per_call": (140, 430),
 }
 

@@ -8,7 +8,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["export", "__init__", "finish"],
     "owner": "JOBS.finished",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "append-only",
     "bytes_per_call": (1100, 1500),
 }
 

@@ -14,6 +14,7 @@ EXPECT = {
     "sites": ["connect", "handle", "build_request"],
     "owner": "request_finished.receivers",
     "pattern": "listener",
+    "habit": "listener",
     "bytes_per_call": (510, 1700),
 }
 

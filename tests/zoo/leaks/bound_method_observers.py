@@ -12,6 +12,7 @@ EXPECT = {
     "sites": ["attach", "__init__", "redraw", "show"],
     "owner": "MODEL.observers",
     "pattern": "listener",
+    "habit": "bound-method-listener",
     "bytes_per_call": (2100, 6100),
 }
 

@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["record", "exchange"],
     "owner": "RECORDER.tape",
-    "pattern": None,
+    "pattern": "other",
+    "habit": "growing-buffer",
     "bytes_per_call": (550, 1700),
 }
 

@@ -13,7 +13,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["call_later", "handle", "__init__"],
     "owner": "CLOCK._heap",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "append-only",
     "bytes_per_call": (230, 910),
 }
 

@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["add", "shop", "__init__"],
     "owner": "Basket.items",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "class-attribute",
     "bytes_per_call": (440, 1600),
 }
 

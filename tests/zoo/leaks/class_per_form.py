@@ -9,6 +9,7 @@ EXPECT = {
     "sites": ["build_form", "register", "fields_for", "__init__"],
     "owner": "FORMS",
     "pattern": "class",
+    "habit": "class-per-call",
     "bytes_per_call": (2000, 6000),
 }
 

@@ -11,7 +11,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["override", "render"],
     "owner": None,
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "context-variable",
     "bytes_per_call": (190, 620),
 }
 

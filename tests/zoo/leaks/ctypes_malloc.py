@@ -9,6 +9,8 @@ EXPECT = {
     "sites": ["duplicate", "encode"],
     "owner": None,
     "pattern": "native",
+    "habit": "native-call",
+    "c_function": "malloc",
     "bytes_per_call": (3500, 5000),
 }
 

@@ -8,7 +8,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["add", "build", "__init__"],
     "owner": "WINDOW._children",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "dead-weakrefs",
     "bytes_per_call": (490, 1500),
 }
 

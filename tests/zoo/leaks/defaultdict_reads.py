@@ -13,7 +13,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["allowed", "__init__", "client_address", "step"],
     "owner": "LIMITER._buckets",
-    "pattern": None,
+    "pattern": "unbounded-cache",
+    "habit": "defaultdict-read",
     "bytes_per_call": (94, 460),
 }
 

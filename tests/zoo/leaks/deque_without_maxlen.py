@@ -10,7 +10,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["observe", "call_backend", "__init__"],
     "owner": "MONITOR.window",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "deque-without-maxlen",
     "bytes_per_call": (48, 140),
 }
 

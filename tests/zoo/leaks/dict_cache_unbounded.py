@@ -10,6 +10,7 @@ EXPECT = {
     "sites": ["quote", "compute", "step"],
     "owner": "PRICES._entries",
     "pattern": "unbounded-cache",
+    "habit": "dict-as-cache",
     "bytes_per_call": (290, 970),
 }
 

@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["load", "run"],
     "owner": "sys.modules",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "module-per-call",
     "bytes_per_call": (1000, 5100),
 }
 

@@ -14,6 +14,7 @@ EXPECT = {
     "sites": ["subscribe", "__init__", "load_order", "step"],
     "owner": "BUS._listeners",
     "pattern": "listener",
+    "habit": "bound-method-listener",
     "bytes_per_call": (690, 2500),
 }
 

@@ -12,6 +12,7 @@ EXPECT = {
     "sites": ["decode", "run_batch", "check_row", "encode"],
     "owner": "IMPORTER.failures",
     "pattern": "traceback",
+    "habit": "kept-traceback",
     "bytes_per_call": (13000, 43000),
 }
 

@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["submit", "shrink", "flush"],
     "owner": "THUMBNAILER.futures",
-    "pattern": None,
+    "pattern": "task",
+    "habit": "kept-future",
     "bytes_per_call": (5600, 17000),
 }
 

@@ -13,7 +13,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["export", "__init__", "write"],
     "owner": "APP.stack",
-    "pattern": None,
+    "pattern": "listener",
+    "habit": "exit-stack",
     "bytes_per_call": (1400, 9300),
 }
 

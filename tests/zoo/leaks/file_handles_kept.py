@@ -10,7 +10,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["spool", "receive", "step"],
     "owner": "RECEIVER._open_files",
-    "pattern": None,
+    "pattern": "unclosed-connection",
+    "habit": "unclosed-file",
     "bytes_per_call": (70, 400),
 }
 

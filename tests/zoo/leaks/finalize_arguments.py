@@ -11,7 +11,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["stage", "load_rows", "serve"],
     "owner": None,
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "finalizer",
     "bytes_per_call": (1100, 3300),
 }
 

@@ -9,6 +9,7 @@ EXPECT = {
     "sites": ["append", "parse", "__init__"],
     "owner": None,
     "pattern": "cycle",
+    "habit": "cycle-without-collector",
     "bytes_per_call": (3400, 12000),
 }
 

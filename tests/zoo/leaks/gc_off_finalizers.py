@@ -10,6 +10,7 @@ EXPECT = {
     "sites": ["__init__", "open_stream", "attach"],
     "owner": None,
     "pattern": "cycle",
+    "habit": "cycle-with-finalizer",
     "bytes_per_call": (2600, 7700),
 }
 

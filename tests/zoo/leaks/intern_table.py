@@ -8,7 +8,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["intern", "parse", "document"],
     "owner": "PARSER._strings",
-    "pattern": None,
+    "pattern": "unbounded-cache",
+    "habit": "dict-as-cache",
     "bytes_per_call": (360, 1300),
 }
 

@@ -12,6 +12,7 @@ EXPECT = {
     "sites": ["compiled", "greet"],
     "owner": "MAILER._compiled",
     "pattern": "unbounded-cache",
+    "habit": "dict-as-cache",
     "bytes_per_call": (3000, 9800),
     "needs": "jinja2",
 }

@@ -13,7 +13,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["compile_rule", "remember", "source_of"],
     "owner": "linecache.cache",
-    "pattern": None,
+    "pattern": "unbounded-cache",
+    "habit": "source-cache",
     "bytes_per_call": (400, 1200),
 }
 

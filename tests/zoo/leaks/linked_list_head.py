@@ -8,7 +8,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["push", "apply", "__init__"],
     "owner": "DOCUMENT.undo",
-    "pattern": None,
+    "pattern": "other",
+    "habit": "growing-chain",
     "bytes_per_call": (110, 320),
 }
 

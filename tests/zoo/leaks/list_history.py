@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["post", "compose"],
     "owner": "ROOM.history",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "append-only",
     "bytes_per_call": (180, 630),
 }
 

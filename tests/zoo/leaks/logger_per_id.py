@@ -8,7 +8,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["__init__", "connect", "poll"],
     "owner": "manager.loggerDict",
-    "pattern": None,
+    "pattern": "handler",
+    "habit": "logger-per-object",
     "bytes_per_call": (340, 1100),
 }
 

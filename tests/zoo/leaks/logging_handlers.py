@@ -10,6 +10,7 @@ EXPECT = {
     "sites": ["configure", "__init__"],
     "owner": None,
     "pattern": "handler",
+    "habit": "logging-handler",
     "bytes_per_call": (560, 2000),
 }
 

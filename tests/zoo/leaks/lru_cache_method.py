@@ -12,6 +12,7 @@ EXPECT = {
     "sites": ["__init__", "permissions", "may", "handle"],
     "owner": "Session.permissions",
     "pattern": "unbounded-cache",
+    "habit": "lru-cache-on-method",
     "bytes_per_call": (1700, 5300),
 }
 

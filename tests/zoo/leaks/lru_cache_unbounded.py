@@ -12,6 +12,7 @@ EXPECT = {
     "sites": ["normalise", "typed_query", "search"],
     "owner": "normalise",
     "pattern": "unbounded-cache",
+    "habit": "lru-cache-without-bound",
     "bytes_per_call": (210, 710),
 }
 

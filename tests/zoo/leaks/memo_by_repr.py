@@ -14,6 +14,7 @@ EXPECT = {
     "sites": ["wrapper", "shipping_rates"],
     "owner": None,
     "pattern": "unbounded-cache",
+    "habit": "dict-as-cache",
     "bytes_per_call": (270, 840),
 }
 

@@ -7,6 +7,7 @@ EXPECT = {
     "sites": ["__new__", "make_filter"],
     "owner": "PluginMeta.registry",
     "pattern": "class",
+    "habit": "class-per-call",
     "bytes_per_call": (1200, 4400),
 }
 

@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["labels", "__init__", "random_url", "serve"],
     "owner": "REQUESTS._children",
-    "pattern": None,
+    "pattern": "unbounded-cache",
+    "habit": "label-set",
     "bytes_per_call": (160, 610),
 }
 

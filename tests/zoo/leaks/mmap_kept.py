@@ -11,7 +11,8 @@ EXPECT = {
     "verdict": {"leak", "native-leak"},
     "sites": ["allocate", "scale"],
     "owner": "SHELF._maps",
-    "pattern": None,
+    "pattern": "unclosed-connection",
+    "habit": "unclosed-file",
     "bytes_per_call": (5, 5000),
 }
 

@@ -8,7 +8,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["sign_up", "newsletter", "step"],
     "owner": "mailer",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "mock-calls",
     "bytes_per_call": (1000, 4400),
 }
 

@@ -8,7 +8,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["validate", "problem", "random_form"],
     "owner": "validate.__defaults__",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "mutable-default",
     "bytes_per_call": (140, 480),
 }
 

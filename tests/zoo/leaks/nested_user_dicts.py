@@ -8,7 +8,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["preferences", "visit", "anonymous_user", "step"],
     "owner": "STORE.tenants",
-    "pattern": None,
+    "pattern": "unbounded-cache",
+    "habit": "dict-as-cache",
     "bytes_per_call": (180, 670),
 }
 

@@ -15,6 +15,7 @@ EXPECT = {
     "sites": ["get", "thumbnail"],
     "owner": "THUMBNAILS._entries",
     "pattern": "unbounded-cache",
+    "habit": "cache-without-eviction",
     "bytes_per_call": (220, 720),
 }
 

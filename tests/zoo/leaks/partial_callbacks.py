@@ -10,7 +10,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["remind", "on_shutdown", "ticket", "step"],
     "owner": "SCHEDULER.at_shutdown",
-    "pattern": None,
+    "pattern": "listener",
+    "habit": "listener",
     "bytes_per_call": (450, 1400),
 }
 

@@ -13,7 +13,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["append", "reading"],
     "owner": "LOG._pickler",
-    "pattern": None,
+    "pattern": "unbounded-cache",
+    "habit": "pickler-memo",
     "bytes_per_call": (390, 1400),
 }
 

@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["emit", "timed_request", "tags_for", "step"],
     "owner": "EMITTER.outbox",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "queue-without-consumer",
     "bytes_per_call": (510, 1800),
 }
 

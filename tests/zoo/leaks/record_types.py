@@ -12,6 +12,7 @@ EXPECT = {
     "sites": ["type_for", "columns_of"],
     "owner": "_types",
     "pattern": "class",
+    "habit": "class-per-call",
     "bytes_per_call": (4500, 22000),
 }
 

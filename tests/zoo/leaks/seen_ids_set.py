@@ -11,7 +11,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["accept", "is_duplicate", "delivery", "step"],
     "owner": "CONSUMER._seen",
-    "pattern": None,
+    "pattern": "unbounded-cache",
+    "habit": "seen-set",
     "bytes_per_call": (72, 270),
 }
 

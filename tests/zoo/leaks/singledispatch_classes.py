@@ -13,6 +13,7 @@ EXPECT = {
     "sites": ["row_type", "export", "step"],
     "owner": "render",
     "pattern": "class",
+    "habit": "class-per-call",
     "bytes_per_call": (3400, 11000),
 }
 

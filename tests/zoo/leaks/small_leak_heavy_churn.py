@@ -13,7 +13,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["tokens", "note_error", "analyse"],
     "owner": "ANALYSER._errors",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "append-only",
     "bytes_per_call": (92, 320),
 }
 

@@ -9,6 +9,7 @@ EXPECT = {
     "sites": ["open_report", "__init__", "first_page"],
     "owner": "SERVICE._open",
     "pattern": "unclosed-connection",
+    "habit": "unclosed-connection",
     "bytes_per_call": (380, 6000),
 }
 

@@ -13,6 +13,7 @@ EXPECT = {
     "sites": ["acquire", "_open", "monthly_total"],
     "owner": "POOL._in_use",
     "pattern": "unclosed-connection",
+    "habit": "unclosed-connection",
     "bytes_per_call": (190, 3000),
 }
 

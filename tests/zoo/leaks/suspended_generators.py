@@ -8,7 +8,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["open", "pages", "first_page", "matching"],
     "owner": "BROWSER.searches",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "suspended-generator",
     "bytes_per_call": (2200, 7700),
 }
 

@@ -12,6 +12,7 @@ EXPECT = {
     "sites": ["readings", "advance", "__init__"],
     "owner": "STATION.audit",
     "pattern": None,
+    "habit": "lagging-tee",
     "bytes_per_call": (1800, 5100),
 }
 

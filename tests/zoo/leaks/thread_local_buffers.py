@@ -13,7 +13,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["execute", "record", "load_page"],
     "owner": "_toolbar",
-    "pattern": None,
+    "pattern": "thread",
+    "habit": "thread-local",
     "bytes_per_call": (970, 3100),
 }
 

@@ -13,6 +13,7 @@ EXPECT = {
     "sites": ["watch", "__init__", "receive", "_wait", "step"],
     "owner": None,
     "pattern": "thread",
+    "habit": "thread-without-end",
     "bytes_per_call": (60, 2000),
 }
 

@@ -13,6 +13,7 @@ EXPECT = {
     "sites": ["upgrade", "convert"],
     "owner": "__warningregistry__",
     "pattern": "registry",
+    "habit": "warning-registry",
     "bytes_per_call": (110, 360),
 }
 

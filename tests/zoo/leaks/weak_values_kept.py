@@ -12,7 +12,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["get", "load", "__init__"],
     "owner": "ENTITIES._keep_alive",
-    "pattern": None,
+    "pattern": "registry",
+    "habit": "append-only",
     "bytes_per_call": (790, 2900),
 }
 
