@@ -25,6 +25,7 @@ from leakguard._core.findings import (
     weigh,
 )
 from leakguard._core.records import Cost
+from leakguard._core.resources import with_retained
 from leakguard._readers.interpreter import is_main_interpreter
 from leakguard._readers.ledger import read_ledger
 from leakguard._readers.source import SourceMap
@@ -34,6 +35,7 @@ from leakguard._runtime.heap_limit import HeapLimit
 from leakguard._runtime.protection import Protection
 from leakguard._runtime.relief import STOP_PATIENCE_SECONDS
 from leakguard._runtime.reporting import build_report, memory_of
+from leakguard._runtime.retention import Retention
 from leakguard._runtime.watcher import Watcher
 from leakguard._runtime.work_counter import WorkCounter
 
@@ -168,10 +170,11 @@ class Monitor:
         self._weigh()
         state, looking = self.watcher.state, self.investigation
         found = explain(self._weighed, state.trend, self.watcher.series.samples())
+        names = SourceMap(self.options.app_root).names()
         return build_report(
             "guard",
             found.verdict,
-            found.suspects,
+            with_retained(found.suspects, process().retention.suspects(names)),
             found.acquitted,
             looking.cost() if looking is not None else Cost(None, None, 0, 0.0),
             memory=memory_of(state.reading, state.pressure, read_ledger()),
@@ -224,6 +227,9 @@ class Monitor:
     def _ticked(self, seen: State) -> float:
         with self.heap.raised():  # a relief's thread may have to be started
             soon = self.protection.ticked(seen)
+        looking = self.investigation
+        in_sight = looking is None or not looking.running
+        process().retention.tick(heap_in_sight=in_sight)
         for listener in tuple(self.listeners):
             with contextlib.suppress(Exception):
                 listener(self)
@@ -254,9 +260,12 @@ class Process(ModuleType):
         super().__init__(_HOME, "What leakguard has one of in this process.")
         self.work = WorkCounter()
         self.gate = Gate(self.work)
+        self.retention = Retention()
+        #: What ``leakguard.instrument`` has made; its type is of a layer above.
+        self.instruments: Any = None
         self.monitor: Monitor | None = None
         self.lock: Any = native("_thread", "RLock")()
-        self.warned = False
+        self.warned = self.is_full = False
         self._hooked = False
 
     def hook(self) -> None:
@@ -273,6 +282,7 @@ class Process(ModuleType):
     def _after_fork(self) -> None:
         self.lock = native("_thread", "RLock")()
         with contextlib.suppress(Exception):
+            self.retention.reset()
             if self.monitor is not None:
                 self.monitor.after_fork()
             else:

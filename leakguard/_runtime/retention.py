@@ -1,0 +1,257 @@
+"""Looks, now and then, at what should have been let go of and was not.
+
+Two kinds of it: objects that the program said should die soon, and resources on the
+shelves of the book. Rules of this file: objects are known by weak references; a strong
+one lasts as long as the search for its holder; looks are the watcher's, never the
+request's, and rare in proportion to what they cost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+import time
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from leakguard._core.records import LeakguardError, Owner
+from leakguard._core.resources import (
+    Standing,
+    accuse_line,
+    accuse_tracked,
+    suspicion,
+)
+from leakguard._core.units import format_seconds
+from leakguard._readers.heap import type_name
+from leakguard._readers.holders import find_owner
+from leakguard._readers.process import collects_automatically
+from leakguard._runtime.resources import Book, Hold, Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from leakguard._core.records import Suspect
+    from leakguard._core.suspects import Names
+
+#: How many objects are watched at once; further ones are not.
+MOST_TRACKED: Final = 10_000
+#: Names with objects that outlived them, and lines, that a report tells of.
+MOST_SUSPECTS: Final = 16
+#: Looks lie at least so far apart, and so many times what the last one cost.
+LOOK_SECONDS, LOOK_SHARE = 5.0, 0.001
+#: A search for a holder takes no longer; there is at most one in a look.
+SEARCH_SECONDS: Final = 0.5
+#: In a heap of up to so many blocks a collection of our own takes below 50 ms.
+MOST_BLOCKS_TO_COLLECT: Final = 300_000
+
+
+class Tracked(Hold):
+    """A weak reference to what should die; ``since_seconds`` is when it should."""
+
+    __slots__ = ("collections", "name")
+
+    name: str
+    collections: int | None
+
+
+class Overdue(NamedTuple):
+    """Objects of one name and type that are alive when they should be gone."""
+
+    name: str
+    type: str
+    alive: int
+    oldest_seconds: float
+    owner: Owner | None
+
+
+class Retention:
+    """One process's objects that should die and its book of resources."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nothing watched."""
+        self._clock = clock
+        self.book = Book(clock)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is watched, as in a forked child; it is the parent's."""
+        self._tracked: dict[Hashable, Tracked] = {}
+        self._owners: dict[tuple[str, str], Owner | None] = {}
+        self._overdue: tuple[Overdue, ...] = ()
+        self._accused: tuple[tuple[Line, Standing, float], ...] = ()
+        self._look_at = float("-inf")
+        self.book.clear()
+
+    def track(self, item: object, name: str, grace_seconds: float) -> bool:
+        """Watch that an object dies; return whether there was room for it.
+
+        Raises:
+            LeakguardError: its type allows no weak reference.
+
+        Cost: about 1 µs.
+        """
+        if len(self._tracked) >= MOST_TRACKED:
+            return False
+        try:
+            hold = Tracked(item, self._gone)
+        except TypeError:
+            kind = type_name(item)
+            message = (
+                f"{kind} objects cannot be tracked: their type allows no weak "
+                'reference (a class with __slots__ needs "__weakref__" among them)'
+            )
+            raise LeakguardError(message) from None
+        hold.name, hold.key, hold.collections = name, id(item), None
+        hold.since_seconds = self._clock() + grace_seconds
+        self._tracked[id(item)] = hold
+        return True
+
+    def _gone(self, hold: Hold) -> None:
+        if self._tracked.get(hold.key) is hold:
+            del self._tracked[hold.key]
+
+    def tick(self, *, heap_in_sight: bool = True) -> None:
+        """Look if it is time; while windows are open the heap is out of sight.
+
+        Cost: below 1 µs, or that of a look.
+        """
+        now = self._clock()
+        if now < self._look_at or not self._is_used():
+            return
+        self.look(heap_in_sight=heap_in_sight)
+        cost = self._clock() - now
+        self._look_at = now + max(LOOK_SECONDS, cost / LOOK_SHARE)
+
+    def _is_used(self) -> bool:
+        watched = self._tracked or self.book.shelves
+        return bool(watched or self._overdue or self._accused)
+
+    def look(self, *, heap_in_sight: bool = True) -> None:
+        """See what is overdue, and search for one holder that is not known yet.
+
+        Cost: about 1 µs for each that is watched, and the search.
+        """
+        now = self._clock()
+        overdue = self._overdue_objects(now, heap_in_sight=heap_in_sight)
+        self._accused = self._accused_lines(now)
+        if not heap_in_sight:
+            return
+        for line, _, _ in self._accused:
+            if not line.owner_sought:
+                line.owner_sought = True
+                line.owner = self._owner_on_shelf(line)
+                return
+        self._find_one_owner(overdue)
+
+    def suspects(self, names: Names) -> tuple[Suspect, ...]:
+        """Return what was overdue at the last look. Parses sources: milliseconds."""
+        tracked = [
+            accuse_tracked(row.name, row.type, row.alive, row.owner, row.oldest_seconds)
+            for row in self._overdue
+        ]
+        lines = [
+            accuse_line(standing, names, confidence=sure, owner=line.owner)
+            for line, standing, sure in self._accused
+        ]
+        return (*tracked, *lines)
+
+    def _overdue_objects(
+        self, now: float, *, heap_in_sight: bool
+    ) -> dict[tuple[str, str], list[Tracked]]:
+        """Return the objects that outlived grace and a collection, by name and type."""
+        late = [hold for hold in list(self._tracked.values()) if _is_late(hold, now)]
+        if late and heap_in_sight:
+            _collect_for(late)
+        found: dict[tuple[str, str], list[Tracked]] = defaultdict(list)
+        made = _collections()
+        for hold in late:
+            if not heap_in_sight:
+                hold.collections = None
+            elif hold.collections is None:
+                hold.collections = made
+            item = hold()
+            if item is not None and _is_confirmed(hold, made):
+                found[hold.name, type_name(item)].append(hold)
+            del item
+        most = sorted(found, key=lambda group: -len(found[group]))[:MOST_SUSPECTS]
+        self._owners = {g: self._owners[g] for g in most if g in self._owners}
+        self._overdue = tuple(self._row(g, found[g], now) for g in most)
+        return {group: found[group] for group in most}
+
+    def _row(self, group: tuple[str, str], holds: list[Tracked], now: float) -> Overdue:
+        oldest = max(now - hold.since_seconds for hold in holds)
+        return Overdue(*group, len(holds), oldest, self._owners.get(group))
+
+    def _find_one_owner(self, overdue: dict[tuple[str, str], list[Tracked]]) -> None:
+        for group, holds in overdue.items():
+            if group in self._owners:
+                continue
+            age = format_seconds(self._clock() - holds[0].since_seconds)
+            self._owners[group] = _owner_of(holds[0], f"should be gone since {age}")
+            self._overdue = tuple(
+                row._replace(owner=self._owners.get((row.name, row.type)))
+                for row in self._overdue
+            )
+            return
+
+    def _accused_lines(self, now: float) -> tuple[tuple[Line, Standing, float], ...]:
+        found = []
+        for shelf in list(self.book.shelves.values()):
+            for line, standing in shelf.look(now, self.book.grace_seconds):
+                line.counts = line.counts.plus(standing.lost)
+                sure = suspicion(standing, line.counts, refused=shelf.refused)
+                if sure is not None:
+                    found.append((line, standing, sure))
+        found.sort(key=lambda row: -row[1].lost)
+        return tuple(found[:MOST_SUSPECTS])
+
+    def _owner_on_shelf(self, line: Line) -> Owner | None:
+        for shelf in self.book.shelves.values():
+            hold = shelf.oldest(line)
+            if hold is not None:
+                return _owner_of(hold, "it is held and not released")
+        return None
+
+
+def _is_late(hold: Tracked, now: float) -> bool:
+    return hold.since_seconds <= now
+
+
+def _collections() -> int:
+    """Return how many full collections there were."""
+    return int(gc.get_stats()[-1]["collections"])
+
+
+def _collect_for(late: Sequence[Tracked]) -> None:
+    """Collect for those that no collection was seen by, where it is quickly done."""
+    if sys.getallocatedblocks() > MOST_BLOCKS_TO_COLLECT:
+        return
+    if collects_automatically() and any(hold.collections is None for hold in late):
+        made = _collections()
+        gc.collect()
+        for hold in late:
+            if hold.collections is None:
+                hold.collections = made
+
+
+def _is_confirmed(hold: Tracked, made: int) -> bool:
+    """Return whether a full collection came since, or never will by itself."""
+    if not collects_automatically():
+        return True
+    return hold.collections is not None and made > hold.collections
+
+
+def _owner_of(hold: Hold, why: str) -> Owner | None:
+    """Return who holds it, with the reason why that is wrong at the last link."""
+    item = hold()
+    if item is None:
+        return None
+    with contextlib.suppress(Exception):  # whatever a heap may hold
+        found = find_owner([item], set(), seconds=SEARCH_SECONDS)
+        if found is not None:
+            *links, last = found.links
+            kept = replace(last, status="leaking", why=why)
+            return Owner(found.path, (*links, kept))
+    return None
