@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakguard._core.records import LeakguardError
+from leakguard._core.resources import with_retained
 from leakguard._core.units import format_bytes, parse_bytes
 from leakguard._readers.source import SourceMap
 from leakguard._runtime.diagnosis import diagnose_work
+from leakguard._runtime.monitor import process
 from leakguard._runtime.reporting import build_report
+from leakguard._runtime.resources import Looks
 from leakguard._runtime.work import WorkFailed
 
 if TYPE_CHECKING:
@@ -50,7 +53,8 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
     times to many thousands, until the growth is clear. ``calls`` fixes the number of
     calls; ``seconds`` bounds the time; ``nframe`` is the depth of the stacks;
     ``app_root`` is a directory whose files are the application's (default: the
-    directory of ``work``). Everything is restored afterwards; a tracemalloc that
+    directory of ``work``). What ``leakguard.instrument`` counts is among the suspects
+    when it grows with the calls. Everything is restored afterwards; a tracemalloc that
     already runs is used and left running.
 
     Raises:
@@ -68,6 +72,7 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         message = f"nframe must lie between 1 and {MOST_FRAMES}, not {nframe}"
         raise LeakguardError(message)
     sources = SourceMap(app_root or _directory_of(work))
+    held = Looks(process().retention.book)
     diagnosis = diagnose_work(
         work,
         sources,
@@ -75,10 +80,12 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         nframe=nframe,
         seconds=seconds,
         progress=progress,
+        looked=held.look,
     )
     found = diagnosis.found
+    suspects = with_retained(found.suspects, held.suspects(sources.names()))
     return build_report(
-        "diagnose", found.verdict, found.suspects, found.acquitted, diagnosis.cost
+        "diagnose", found.verdict, suspects, found.acquitted, diagnosis.cost
     )
 
 

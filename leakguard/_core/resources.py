@@ -32,8 +32,8 @@ Collected = Literal["released", "dropped", "lost"]
 _KEPT_COUNTS = 24
 #: Overdue resources that a line is accused for, at the least.
 _LEAST_BORROWED, _LEAST_OWNED = 2, 5
-#: What threads borrow once, when they start, they borrow within this share of the time.
-_START_SHARE = 0.1
+#: Unreleased resources that a diagnosis accuses a line for, at the least.
+_LEAST_IN_DIAGNOSIS = 3
 _SURE, _LIKELY = 0.95, 0.8
 
 
@@ -109,10 +109,13 @@ def rises(counts: Sequence[int], least: int = 6) -> bool:
     return max(first) < min(middle) and max(middle) < min(last)
 
 
-def suspicion(now: Standing, counts: Counts, *, refused: int) -> float | None:
+def suspicion(
+    now: Standing, counts: Counts, *, refused: int, grace_seconds: float
+) -> float | None:
     """Return the confidence that a line leaks; ``None`` where nothing says so.
 
-    ``refused`` is how often there was none left of this kind to acquire.
+    ``refused`` is how often there was none left of this kind to acquire. Threads that
+    borrow for good do so when they start: within ``grace_seconds``.
     """
     if now.kind.nature == "shown":
         return None
@@ -123,8 +126,8 @@ def suspicion(now: Standing, counts: Counts, *, refused: int) -> float | None:
     if rises(counts.kept):
         return _SURE
     spread = now.oldest_seconds - now.newest_overdue_seconds
-    is_lasting = spread >= _START_SHARE * now.oldest_seconds
-    if borrowed and (refused or is_lasting or now.lost > now.overdue):
+    goes_on = spread >= grace_seconds or now.lost > now.overdue
+    if borrowed and (goes_on or refused):
         return _LIKELY
     return None
 
@@ -134,9 +137,11 @@ def rate_per_call(looks: Sequence[tuple[int, int]]) -> float | None:
 
     ``looks`` are (calls made, unreleased then).
     """
+    (first, before), (last, after) = looks[0], looks[-1]
+    if after - before < _LEAST_IN_DIAGNOSIS or last <= first:
+        return None
     if not rises([left for _, left in looks], least=3):
         return None
-    (first, before), (last, after) = looks[0], looks[-1]
     return (after - before) / (last - first)
 
 
@@ -144,7 +149,7 @@ def accuse_line(
     now: Standing,
     names: Names,
     *,
-    confidence: float,
+    confidence: float = _SURE,
     owner: Owner | None = None,
     per_call: float | None = None,
 ) -> Suspect:

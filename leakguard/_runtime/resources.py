@@ -15,7 +15,12 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
-from leakguard._core.resources import Counts, Standing
+from leakguard._core.resources import (
+    Counts,
+    Standing,
+    accuse_line,
+    rate_per_call,
+)
 from leakguard._readers.heap import type_name
 from leakguard._readers.source import SourceMap
 
@@ -23,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
     from types import FrameType
 
-    from leakguard._core.records import Frame, Owner
+    from leakguard._core.records import Frame, Owner, Suspect
     from leakguard._core.resources import Kind
+    from leakguard._core.suspects import Names
 
 #: What is held of one kind. Some 200 bytes each; who leaks more is known by then.
 MOST_HOLDS: Final = 4_096
@@ -48,15 +54,24 @@ class Hold(ref[Any]):
 class Line:
     """What one line has acquired of one kind, and how that went on."""
 
-    __slots__ = ("acquired", "counts", "dropped", "frame", "owner", "owner_sought")
+    __slots__ = (
+        "acquired",
+        "counts",
+        "dropped",
+        "frame",
+        "missed",
+        "owner",
+        "searches",
+    )
 
     def __init__(self, frame: Frame) -> None:
         """Begin to count."""
         self.frame = frame
-        self.acquired = self.dropped = 0
+        #: ``missed`` were acquired when the shelf was full.
+        self.acquired = self.dropped = self.missed = 0
         self.counts = Counts()
         self.owner: Owner | None = None
-        self.owner_sought = False
+        self.searches = 0
 
 
 class Shelf:
@@ -107,6 +122,7 @@ class Shelf:
                 if line is None:
                     line = line_of(frame, frame_at(2))
                 if len(holds) >= self.most_holds:
+                    line.missed += 1
                     return
                 hold = Hold(item, gone)
                 hold.line = line
@@ -165,13 +181,15 @@ class Shelf:
     ) -> Standing:
         ages = sorted((now - hold.since_seconds for hold in holds), reverse=True)
         overdue = [age for age in ages if age >= grace_seconds]
-        unreleased, late = len(ages), len(overdue)
+        # Of those that were missed as many are unreleased as of the others.
+        share = 1 + line.missed / max(1, line.acquired)
+        unreleased, late = round(len(ages) * share), round(len(overdue) * share)
         if self.size is not None:
             unreleased = late = sum(self._size_of(hold) for hold in holds)
         return Standing(
             self.kind,
             line.frame,
-            acquired=line.acquired,
+            acquired=line.acquired + line.missed,
             unreleased=unreleased,
             dropped=line.dropped,
             overdue=late,
@@ -276,6 +294,39 @@ class Book:
         if len(self.libraries) >= MOST_FILES:
             self.use_app_root(self._app_root)
         self.libraries.add(file)
+
+
+class Looks:
+    """What is held at each look of a diagnosis: what rises with the calls leaks."""
+
+    def __init__(self, book: Book) -> None:
+        """Look for the first time, before any call."""
+        self._book = book
+        self._looks: list[tuple[int, dict[Line, Standing]]] = []
+        self.look(0)
+
+    def look(self, calls: int) -> None:
+        """Note what every line holds after so many calls."""
+        found: dict[Line, Standing] = {}
+        for shelf in list(self._book.shelves.values()):
+            found.update(shelf.look(self._book.clock(), 0.0))
+        self._looks.append((calls, found))
+
+    def suspects(self, names: Names) -> tuple[Suspect, ...]:
+        """Return the lines that do not release what the calls acquire."""
+        found = []
+        for line, standing in self._looks[-1][1].items():
+            counts = [
+                (calls, seen[line].lost if line in seen else 0)
+                for calls, seen in self._looks
+            ]
+            rate = rate_per_call(counts)
+            if rate is not None and standing.kind.nature != "shown":
+                found.append((rate, standing))
+        found.sort(key=lambda row: -row[0])
+        return tuple(
+            accuse_line(standing, names, per_call=rate) for rate, standing in found
+        )
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:

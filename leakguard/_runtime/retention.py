@@ -14,7 +14,7 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from leakguard._core.records import LeakguardError, Owner
 from leakguard._core.resources import (
@@ -41,8 +41,9 @@ MOST_TRACKED: Final = 10_000
 MOST_SUSPECTS: Final = 16
 #: Looks lie at least so far apart, and so many times what the last one cost.
 LOOK_SECONDS, LOOK_SHARE = 5.0, 0.001
-#: A search for a holder takes no longer; there is at most one in a look.
-SEARCH_SECONDS: Final = 0.5
+#: A search for a holder takes no longer, and all together this share of the time. What
+#: was not found at the second try has no holder with a name.
+SEARCH_SECONDS, SEARCH_SHARE, MOST_TRIES = 5.0, 0.05, 2
 #: In a heap of up to so many blocks a collection of our own takes below 50 ms.
 MOST_BLOCKS_TO_COLLECT: Final = 300_000
 
@@ -54,16 +55,6 @@ class Tracked(Hold):
 
     name: str
     collections: int | None
-
-
-class Overdue(NamedTuple):
-    """Objects of one name and type that are alive when they should be gone."""
-
-    name: str
-    type: str
-    alive: int
-    oldest_seconds: float
-    owner: Owner | None
 
 
 class Retention:
@@ -78,10 +69,10 @@ class Retention:
     def reset(self) -> None:
         """Forget what is watched, as in a forked child; it is the parent's."""
         self._tracked: dict[Hashable, Tracked] = {}
-        self._owners: dict[tuple[str, str], Owner | None] = {}
-        self._overdue: tuple[Overdue, ...] = ()
+        self._owners: dict[tuple[str, str], tuple[Owner | None, int]] = {}
         self._accused: tuple[tuple[Line, Standing, float], ...] = ()
-        self._look_at = float("-inf")
+        self._late: dict[tuple[str, str], list[Tracked]] = {}
+        self._look_at = self._search_at = float("-inf")
         self.book.clear()
 
     def track(self, item: object, name: str, grace_seconds: float) -> bool:
@@ -121,41 +112,54 @@ class Retention:
         if now < self._look_at or not self._is_used():
             return
         self.look(heap_in_sight=heap_in_sight)
-        cost = self._clock() - now
-        self._look_at = now + max(LOOK_SECONDS, cost / LOOK_SHARE)
+        looked = self._clock()
+        self._look_at = now + max(LOOK_SECONDS, (looked - now) / LOOK_SHARE)
+        if heap_in_sight and looked >= self._search_at:
+            self.search()
+            ended = self._clock()
+            self._search_at = ended + (ended - looked) / SEARCH_SHARE
 
     def _is_used(self) -> bool:
         watched = self._tracked or self.book.shelves
-        return bool(watched or self._overdue or self._accused)
+        return bool(watched or self._late or self._accused)
 
     def look(self, *, heap_in_sight: bool = True) -> None:
-        """See what is overdue, and search for one holder that is not known yet.
-
-        Cost: about 1 µs for each that is watched, and the search.
-        """
+        """See what is overdue. Cost: about 1 µs for each that is watched."""
         now = self._clock()
-        overdue = self._overdue_objects(now, heap_in_sight=heap_in_sight)
+        self._late = self._overdue_objects(now, heap_in_sight=heap_in_sight)
         self._accused = self._accused_lines(now)
-        if not heap_in_sight:
-            return
+
+    def search(self) -> None:
+        """Search for one holder that is not known yet. Cost: passes over the heap."""
         for line, _, _ in self._accused:
-            if not line.owner_sought:
-                line.owner_sought = True
+            if line.owner is None and line.searches < MOST_TRIES:
+                line.searches += 1
                 line.owner = self._owner_on_shelf(line)
                 return
-        self._find_one_owner(overdue)
+        for group, holds in self._late.items():
+            owner, tries = self._owners.get(group, (None, 0))
+            if owner is None and tries < MOST_TRIES:
+                age = format_seconds(self._clock() - holds[0].since_seconds)
+                owner = _owner_of(holds[0], f"it should be gone for {age}")
+                self._owners[group] = owner, tries + 1
+                return
 
     def suspects(self, names: Names) -> tuple[Suspect, ...]:
         """Return what was overdue at the last look. Parses sources: milliseconds."""
-        tracked = [
-            accuse_tracked(row.name, row.type, row.alive, row.owner, row.oldest_seconds)
-            for row in self._overdue
-        ]
+        tracked = list(filter(None, map(self._tracked_suspect, self._late)))
         lines = [
             accuse_line(standing, names, confidence=sure, owner=line.owner)
             for line, standing, sure in self._accused
         ]
         return (*tracked, *lines)
+
+    def _tracked_suspect(self, group: tuple[str, str]) -> Suspect | None:
+        alive = [hold for hold in self._late[group] if hold() is not None]
+        if not alive:
+            return None
+        oldest = self._clock() - min(hold.since_seconds for hold in alive)
+        owner, _ = self._owners.get(group, (None, 0))
+        return accuse_tracked(*group, len(alive), owner, oldest)
 
     def _overdue_objects(
         self, now: float, *, heap_in_sight: bool
@@ -177,31 +181,16 @@ class Retention:
             del item
         most = sorted(found, key=lambda group: -len(found[group]))[:MOST_SUSPECTS]
         self._owners = {g: self._owners[g] for g in most if g in self._owners}
-        self._overdue = tuple(self._row(g, found[g], now) for g in most)
         return {group: found[group] for group in most}
 
-    def _row(self, group: tuple[str, str], holds: list[Tracked], now: float) -> Overdue:
-        oldest = max(now - hold.since_seconds for hold in holds)
-        return Overdue(*group, len(holds), oldest, self._owners.get(group))
-
-    def _find_one_owner(self, overdue: dict[tuple[str, str], list[Tracked]]) -> None:
-        for group, holds in overdue.items():
-            if group in self._owners:
-                continue
-            age = format_seconds(self._clock() - holds[0].since_seconds)
-            self._owners[group] = _owner_of(holds[0], f"should be gone since {age}")
-            self._overdue = tuple(
-                row._replace(owner=self._owners.get((row.name, row.type)))
-                for row in self._overdue
-            )
-            return
-
     def _accused_lines(self, now: float) -> tuple[tuple[Line, Standing, float], ...]:
-        found = []
+        found, grace = [], self.book.grace_seconds
         for shelf in list(self.book.shelves.values()):
-            for line, standing in shelf.look(now, self.book.grace_seconds):
+            for line, standing in shelf.look(now, grace):
                 line.counts = line.counts.plus(standing.lost)
-                sure = suspicion(standing, line.counts, refused=shelf.refused)
+                sure = suspicion(
+                    standing, line.counts, refused=shelf.refused, grace_seconds=grace
+                )
                 if sure is not None:
                     found.append((line, standing, sure))
         found.sort(key=lambda row: -row[1].lost)
