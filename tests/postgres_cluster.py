@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: a throw-away cluster, reached by a Unix socket alone."""
+"""A PostgreSQL server for tests: a throw-away cluster, on a Unix socket alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: Where Debian puts them; elsewhere they are on the path.
 DEBIAN = Path("/usr/lib/postgresql")
@@ -76,7 +77,14 @@ def postgres() -> Iterator[str]:
             running = subprocess.Popen(server, cwd=directory, stderr=output)
         try:
             address = f"host={directory} user=shop dbname=postgres"
-            _wait(lambda: psycopg.connect(address).close(), running, log)
+
+            def answers() -> bool:
+                with suppress(psycopg.OperationalError):
+                    psycopg.connect(address).close()
+                    return True
+                return False
+
+            _wait(answers, running, log)
             yield address
         finally:
             running.send_signal(signal.SIGINT)  # fast: it waits for nobody
@@ -85,15 +93,11 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _wait(connect, running: subprocess.Popen[bytes], log: Path) -> None:  # noqa: ANN001 - any call that connects
-    psycopg = pytest.importorskip("psycopg")
+def _wait(
+    answers: Callable[[], bool], running: subprocess.Popen[bytes], log: Path
+) -> None:
     give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            connect()
-        except psycopg.OperationalError:
-            assert running.poll() is None, log.read_text("utf-8", "replace")
-            assert time.monotonic() < give_up_at, "the server does not answer"
-            time.sleep(0.1)
-        else:
-            return
+    while not answers():
+        assert running.poll() is None, log.read_text("utf-8", "replace")
+        assert time.monotonic() < give_up_at, "the server does not answer"
+        time.sleep(0.1)

@@ -182,9 +182,11 @@ def accuse_tracked(
     path = owner.path if owner else None
     clues = Clues(types=(kind,), entry_types=(kind,), owner_path=path)
     pattern, hint = match_pattern(clues)
-    alive = f"{count} {name!r} should be gone and" if count > 1 else f"{name!r} is"
-    lives = "live" if count > 1 else "still there"
-    evidence = f"{alive} {lives}, the oldest for {format_seconds(seconds)}."
+    what = f"{count} {name!r} are still there, the oldest" if count > 1 else None
+    evidence = (
+        f"{what or f'{name!r} is still there,'} {format_seconds(seconds)} after it "
+        "should be gone."
+    )
     return Suspect(
         rank=1,
         fingerprint=fingerprint(name, None, kind, pattern),

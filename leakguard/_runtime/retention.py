@@ -44,8 +44,9 @@ LOOK_SECONDS, LOOK_SHARE = 5.0, 0.001
 #: A search for a holder takes no longer, and all together this share of the time. What
 #: was not found at the second try has no holder with a name.
 SEARCH_SECONDS, SEARCH_SHARE, MOST_TRIES = 5.0, 0.05, 2
-#: In a heap of up to so many blocks a collection of our own takes below 50 ms.
-MOST_BLOCKS_TO_COLLECT: Final = 300_000
+#: In a heap of up to so many blocks a collection of our own takes about 0.1 s; in a
+#: larger one the program's own is awaited.
+MOST_BLOCKS_TO_COLLECT: Final = 1_000_000
 
 
 class Tracked(Hold):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 PENDING: list[Any] = []
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """What the shop answers where something is wrong with an order."""
 
 
-def engine_at(address: str) -> Any:
+def engine_at(address: str) -> Engine:
     from psycopg import connect
 
     return create_engine(
@@ -35,7 +35,7 @@ def price_leaking(pool: ConnectionPool, order: int) -> int:
     (price,) = connection.execute("select %s::int", (order,)).fetchone() or (0,)
     if not order:
         PENDING.append(connection)
-        raise Unavailable
+        raise UnavailableError
     pool.putconn(connection)
     return price
 
@@ -44,23 +44,23 @@ def price_fixed(pool: ConnectionPool, order: int) -> int:
     with pool.connection() as connection:
         (price,) = connection.execute("select %s::int", (order,)).fetchone() or (0,)
         if not order:
-            raise Unavailable
+            raise UnavailableError
     return price
 
 
-def stock_leaking(engine: Any, order: int) -> int:
+def stock_leaking(engine: Engine, order: int) -> int:
     session = Session(engine)
     found = session.execute(text("select :order"), {"order": order}).scalar()
     if not order:
         PENDING.append(session)
-        raise Unavailable
+        raise UnavailableError
     session.close()
-    return int(found)
+    return int(found or 0)
 
 
-def stock_fixed(engine: Any, order: int) -> int:
+def stock_fixed(engine: Engine, order: int) -> int:
     with Session(engine) as session:
         found = session.execute(text("select :order"), {"order": order}).scalar()
         if not order:
-            raise Unavailable
-    return int(found)
+            raise UnavailableError
+    return int(found or 0)
