@@ -73,9 +73,12 @@ def instrument(
 
 def uninstrument() -> None:
     """Undo all that ``instrument`` did, and forget what was counted."""
+    from leakguard._runtime.monitor import process
+
     registry = _registry()
     registry.remove()
     registry.book.close()
+    process().retention.look(heap_in_sight=False)  # no report tells of them any more
 
 
 def held() -> tuple[Held, ...]:

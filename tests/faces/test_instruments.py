@@ -164,8 +164,7 @@ def test_a_package_is_patched_when_it_is_imported(
     del sys.modules["pyee.base"]
     base = importlib.import_module("pyee.base")
     assert not hasattr(vars(base.EventEmitter)["_remove_listener"], "__wrapped__")
-    monkeypatch.delitem(sys.modules, "pyee.base")
-    monkeypatch.delitem(sys.modules, "pyee")
+    del sys.modules["pyee.base"], sys.modules["pyee"]
 
 
 def test_what_another_has_wrapped_meanwhile_stays_and_counts_no_more(
@@ -404,6 +403,25 @@ def test_caches_of_cachetools() -> None:
     assert only("in a dict") == (1, 2, 0)
 
 
+def test_an_exception_of_an_unknown_task_is_its_coroutines() -> None:
+    leakguard.instrument("asyncio")
+
+    async def fail() -> None: ...
+
+    class Task:
+        def get_coro(self) -> object:
+            return coroutine
+
+    coroutine, loop = fail(), asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+    context = {"message": "Task exception was never retrieved", "future": Task()}
+    loop.call_exception_handler(context)
+    coroutine.close()
+    loop.close()
+    (row,) = here("exceptions")
+    assert (row.line, row.dropped) == (fail.__code__.co_firstlineno, 1)
+
+
 def test_listeners_of_pyee() -> None:
     pyee = pytest.importorskip("pyee")
     leakguard.instrument("pyee")
@@ -563,7 +581,13 @@ def test_the_guards_report_names_what_piles_up() -> None:
     (found,) = report_of(guard)
     assert found.site.file == __file__
     assert "9 of 9 sockets of this line are not released" in found.hint
-    for one in kept:
+    for one in kept[:5]:
         one.close()
     retention.look()
     assert report_of(guard) == []
+    kept += [socket.socket() for _ in range(9)]
+    retention.look()
+    leakguard.uninstrument()
+    assert report_of(guard) == []
+    for one in kept:
+        one.close()

@@ -76,6 +76,7 @@ class Shop:
 @contextmanager
 def instrumented(address: str, grace_seconds: float) -> Iterator[tuple[Any, Any]]:
     """Have the pools as an app has them, made after ``instrument``."""
+    process().retention.reset()  # it rests in proportion to what others had it do
     leakguard.instrument(
         "psycopg", "psycopg_pool", "sqlalchemy", grace_seconds=grace_seconds
     )
@@ -186,3 +187,60 @@ def test_a_connection_that_is_dropped_is_lost_to_its_pool(postgres: str) -> None
         assert found.site.line == line_of(forget, "pool.getconn()")
         assert f"{LEAKED} were dropped" in found.hint
         pool.close()
+
+
+def test_connections_and_cursors_of_psycopg2(postgres: str) -> None:
+    psycopg2 = pytest.importorskip("psycopg2")
+    leakguard.instrument("psycopg2")
+    try:
+        connections = [psycopg2.connect(postgres) for _ in range(3)]
+        cursors = [connections[0].cursor() for _ in range(3)]
+        cursors[0].execute("select 1")
+        assert cursors[0].fetchone() == (1,)
+        cursors.pop().close()
+        connections.pop().close()
+        rows = {row.what: row for row in instruments.held() if row.file == __file__}
+        connection, cursor = rows["database connections"], rows["cursors"]
+        assert (connection.acquired, connection.unreleased) == (3, 2)
+        assert (cursor.acquired, cursor.unreleased) == (3, 2)
+        assert type(connections[0]).__name__ == "connection"
+        for held in connections:
+            held.close()
+    finally:
+        leakguard.uninstrument()
+
+
+def test_connections_of_psycopg_alone_and_asynchronous(postgres: str) -> None:
+    import asyncio
+
+    import psycopg
+
+    async def main() -> None:
+        async with psycopg_pool.AsyncConnectionPool(
+            postgres, min_size=1, max_size=2, open=False
+        ) as pool:
+            connection = await pool.getconn()
+            cursor = connection.cursor()
+            assert held("taken from a psycopg pool") == (1, 1)
+            await cursor.close()
+            await pool.putconn(connection)
+            assert held("taken from a psycopg pool") == (1, 0)
+            assert held("cursors") == (3, 1)
+
+    def held(what: str) -> tuple[int, int]:
+        rows = [row for row in instruments.held() if row.file == __file__]
+        found = [row for row in rows if what in row.what]
+        return sum(row.acquired for row in found), sum(r.unreleased for r in found)
+
+    leakguard.instrument("psycopg", "psycopg_pool")
+    try:
+        with psycopg.connect(postgres) as connection, connection.cursor() as cursor:
+            assert held("database connections") == held("cursors") == (1, 1)
+            cursor.execute("select 1")
+            with connection.cursor("named") as named:
+                named.execute("select 1")
+            assert held("cursors")[1] == 1
+            asyncio.run(main())
+        assert held("cursors")[1] == 0
+    finally:
+        leakguard.uninstrument()
