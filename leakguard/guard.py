@@ -219,8 +219,9 @@ class Guard:
 
         """
         home = process()
-        if not home.retention.track(obj, name, grace_seconds) and not home.is_full:
-            home.is_full = True
+        home.hook_forks()
+        if not home.retention.track(obj, name, grace_seconds) and not home.told_full:
+            home.told_full = True
             _log.warning("track: %d objects are watched, no more are", MOST_TRACKED)
 
     def report(self) -> Report:

@@ -109,6 +109,7 @@ def _registry() -> Registry:
 
     home = process()
     with home.lock:
+        home.hook_forks()
         if home.instruments is None:
             home.instruments = Registry(home.retention.book)
         found: Registry = home.instruments

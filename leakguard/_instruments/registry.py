@@ -79,6 +79,10 @@ class Registry:
         self.book = book
         self._patches: dict[str, dict[Target, Patch]] = {}
         self._hooked: set[str] = set()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Have a lock that no thread of the parent's holds."""
         self._lock = native("_thread", "RLock")()
 
     @property

@@ -229,7 +229,8 @@ class Monitor:
             soon = self.protection.ticked(seen)
         looking = self.investigation
         in_sight = looking is None or not looking.running
-        process().retention.tick(heap_in_sight=in_sight)
+        with contextlib.suppress(Exception):
+            process().retention.tick(heap_in_sight=in_sight)
         for listener in tuple(self.listeners):
             with contextlib.suppress(Exception):
                 listener(self)
@@ -265,15 +266,19 @@ class Process(ModuleType):
         self.instruments: Any = None
         self.monitor: Monitor | None = None
         self.lock: Any = native("_thread", "RLock")()
-        self.warned = self.is_full = False
+        self.warned = self.told_full = False
         self._hooked = False
 
     def hook(self) -> None:
         """Ask to be told of forks, once, and of the end."""
+        self.hook_forks()
+        atexit.register(self._at_exit)
+
+    def hook_forks(self) -> None:
+        """Ask to be told of forks, once."""
         if not self._hooked and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
             self._hooked = True
-        atexit.register(self._at_exit)
 
     def unhook(self) -> None:
         """Ask no more, as far as one can: the fork hook stays, with nothing to do."""
@@ -283,6 +288,8 @@ class Process(ModuleType):
         self.lock = native("_thread", "RLock")()
         with contextlib.suppress(Exception):
             self.retention.reset()
+            if self.instruments is not None:
+                self.instruments.after_fork()
             if self.monitor is not None:
                 self.monitor.after_fork()
             else:

@@ -25,7 +25,6 @@ from leakguard._core.resources import (
 )
 from leakguard._core.units import format_seconds
 from leakguard._readers.heap import type_name
-from leakguard._readers.holders import find_owner
 from leakguard._readers.process import collects_automatically
 from leakguard._runtime.resources import Book, Hold, Line
 
@@ -238,6 +237,9 @@ def _owner_of(hold: Hold, why: str) -> Owner | None:
     item = hold()
     if item is None:
         return None
+    # Late: it needs tracemalloc, which a sub-interpreter may not import.
+    from leakguard._readers.holders import find_owner
+
     with contextlib.suppress(Exception):  # whatever a heap may hold
         found = find_owner([item], set(), seconds=SEARCH_SECONDS)
         if found is not None:

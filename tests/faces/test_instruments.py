@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import io
 import logging
+import os
 import signal
 import socket
 import sqlite3
@@ -591,3 +592,22 @@ def test_the_guards_report_names_what_piles_up() -> None:
     assert report_of(guard) == []
     for one in kept:
         one.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_counts_its_own_and_can_undo() -> None:
+    leakguard.instrument("socket")
+    bare = attribute("socket", "socket.__init__").__wrapped__  # type: ignore[attr-defined]
+    mine = socket.socket()
+    child = os.fork()
+    if child == 0:
+        forgotten = instruments.held() == ()
+        yours = socket.socket()
+        counted = [row.unreleased for row in instruments.held()] == [1]
+        yours.close()
+        leakguard.uninstrument()
+        undone = attribute("socket", "socket.__init__") is bare
+        os._exit(0 if forgotten and counted and undone else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert only("sockets") == (1, 1, 0)
+    mine.close()

@@ -174,7 +174,7 @@ def test_the_guard_says_once_when_no_more_are_watched(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(retention, "MOST_TRACKED", 0)
-    monkeypatch.setattr(process(), "is_full", False)
+    monkeypatch.setattr(process(), "told_full", False)
     guard, item = leakguard.Guard(), Request()
     guard.track(item, "request")
     guard.track(item, "request")
