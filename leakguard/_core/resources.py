@@ -237,13 +237,12 @@ def with_retained(
 
 
 def _evidence(now: Standing) -> str:
-    age = format_seconds(now.oldest_seconds)
     if now.kind.counted_as is not None:
         return f"{now.lost} {now.kind.counted_as}."
-    text = (
-        f"{now.unreleased} of {now.acquired} {now.kind.noun} of this line are not "
-        f"released, the oldest for {age}"
-    )
+    counted = f"{now.lost} of {now.acquired} {now.kind.noun} of this line"
+    text = f"{counted} are not released"
+    if now.overdue:
+        text += f", the oldest for {format_seconds(now.oldest_seconds)}"
     if now.dropped:
         text += f"; {now.dropped} were dropped and never closed"
     return f"{text}."

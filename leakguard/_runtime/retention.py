@@ -51,10 +51,12 @@ MOST_BLOCKS_TO_COLLECT: Final = 1_000_000
 class Tracked(Hold):
     """A weak reference to what should die; ``since_seconds`` is when it should."""
 
-    __slots__ = ("collections", "name")
+    __slots__ = ("collections", "is_confirmed", "name")
 
     name: str
+    #: How many full collections there were when it was first seen to be late.
     collections: int | None
+    is_confirmed: bool
 
 
 class Retention:
@@ -94,7 +96,8 @@ class Retention:
                 'reference (a class with __slots__ needs "__weakref__" among them)'
             )
             raise LeakguardError(message) from None
-        hold.name, hold.key, hold.collections = name, id(item), None
+        hold.name, hold.key = name, id(item)
+        hold.collections, hold.is_confirmed = None, False
         hold.since_seconds = self._clock() + grace_seconds
         self._tracked[id(item)] = hold
         return True
@@ -165,18 +168,12 @@ class Retention:
         self, now: float, *, heap_in_sight: bool
     ) -> dict[tuple[str, str], list[Tracked]]:
         """Return the objects that outlived grace and a collection, by name and type."""
-        late = [hold for hold in list(self._tracked.values()) if _is_late(hold, now)]
-        if late and heap_in_sight:
-            _collect_for(late)
+        late = [h for h in list(self._tracked.values()) if h.since_seconds <= now]
+        _confirm([h for h in late if not h.is_confirmed], heap_in_sight=heap_in_sight)
         found: dict[tuple[str, str], list[Tracked]] = defaultdict(list)
-        made = _collections()
         for hold in late:
-            if not heap_in_sight:
-                hold.collections = None
-            elif hold.collections is None:
-                hold.collections = made
             item = hold()
-            if item is not None and _is_confirmed(hold, made):
+            if item is not None and hold.is_confirmed:
                 found[hold.name, type_name(item)].append(hold)
             del item
         most = sorted(found, key=lambda group: -len(found[group]))[:MOST_SUSPECTS]
@@ -197,39 +194,35 @@ class Retention:
         return tuple(found[:MOST_SUSPECTS])
 
     def _owner_on_shelf(self, line: Line) -> Owner | None:
-        for shelf in self.book.shelves.values():
+        for shelf in list(self.book.shelves.values()):
             hold = shelf.oldest(line)
             if hold is not None:
                 return _owner_of(hold, "it is held and not released")
         return None
 
 
-def _is_late(hold: Tracked, now: float) -> bool:
-    return hold.since_seconds <= now
+def _confirm(late: Sequence[Tracked], *, heap_in_sight: bool) -> None:
+    """Note who has outlived a full collection too, or will see none.
+
+    We collect ourselves for those that are late for the first time, where it is quickly
+    done. A collection that came while the heap was out of sight does not count.
+    """
+    automatic, made = collects_automatically(), _collections()
+    is_small = sys.getallocatedblocks() <= MOST_BLOCKS_TO_COLLECT
+    new = [hold for hold in late if hold.collections is None]
+    for hold in late if not heap_in_sight else new:
+        hold.collections = made if heap_in_sight else None
+    if new and automatic and is_small and heap_in_sight:
+        gc.collect()
+        made = _collections()
+    for hold in late:
+        seen = hold.collections
+        hold.is_confirmed = not automatic or (seen is not None and made > seen)
 
 
 def _collections() -> int:
     """Return how many full collections there were."""
     return int(gc.get_stats()[-1]["collections"])
-
-
-def _collect_for(late: Sequence[Tracked]) -> None:
-    """Collect for those that no collection was seen by, where it is quickly done."""
-    if sys.getallocatedblocks() > MOST_BLOCKS_TO_COLLECT:
-        return
-    if collects_automatically() and any(hold.collections is None for hold in late):
-        made = _collections()
-        gc.collect()
-        for hold in late:
-            if hold.collections is None:
-                hold.collections = made
-
-
-def _is_confirmed(hold: Tracked, made: int) -> bool:
-    """Return whether a full collection came since, or never will by itself."""
-    if not collects_automatically():
-        return True
-    return hold.collections is not None and made > hold.collections
 
 
 def _owner_of(hold: Hold, why: str) -> Owner | None:

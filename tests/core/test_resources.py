@@ -112,7 +112,7 @@ def test_what_is_left_per_call(
 
 
 def test_a_line_is_accused_with_counts_age_and_fix() -> None:
-    now = standing(dropped=4, type="io.TextIOWrapper")
+    now = standing(unreleased=12, dropped=4, type="io.TextIOWrapper")
     found = accuse_line(now, NAMES, owner=Owner("shop.FILES"), per_call=2.0)
     assert found.site == Site(APP, 41, "create", in_app=True)
     assert (found.source, found.pattern) == ("resource", "unclosed-connection")
@@ -126,6 +126,14 @@ def test_a_line_is_accused_with_counts_age_and_fix() -> None:
     assert moved.fingerprint == found.fingerprint
     other = accuse_line(now._replace(kind=POOLED), NAMES)
     assert other.fingerprint != found.fingerprint
+
+
+def test_what_is_lost_to_its_pool_has_no_age() -> None:
+    lost = standing(replace(POOLED, collected="lost"), overdue=0, dropped=2)
+    assert accuse_line(lost, NAMES).hint == (
+        "2 of 90 check-outs of this line are not released; 2 were dropped and never "
+        "closed. Give it back."
+    )
 
 
 def test_what_piles_up_in_a_resource_is_counted_in_its_own_words() -> None:

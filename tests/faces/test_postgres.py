@@ -41,7 +41,7 @@ class Shop:
     def __init__(self, *handlers: Callable[[int], object]) -> None:
         self.served = 0
         self._handlers = handlers
-        self._failures = [(n + 1) * 0.8 + time.monotonic() for n in range(LEAKED)]
+        self._failures, self._fail_at = LEAKED, time.monotonic()
         self._lock, self._over = threading.Lock(), threading.Event()
         self._threads = [threading.Thread(target=self._serve) for _ in range(2)]
 
@@ -67,9 +67,10 @@ class Shop:
 
     def _is_time_to_fail(self) -> bool:
         with self._lock:
-            if not self._failures or time.monotonic() < self._failures[0]:
+            now = time.monotonic()
+            if not self._failures or now < self._fail_at:
                 return False
-            self._failures.pop(0)
+            self._failures, self._fail_at = self._failures - 1, now + 1.0
             return True
 
 
@@ -121,22 +122,24 @@ def test_check_outs_that_are_not_given_back_are_named_while_the_app_serves(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(retention, "SEARCH_SECONDS", 60.0)
+    monkeypatch.setattr(retention, "SEARCH_SHARE", 1.0)
+    found: dict[str, Suspect] = {}
+
+    def named() -> bool:
+        found.clear()
+        found.update(resources(guard.report()))
+        both = [found.get("price_leaking"), found.get("stock_leaking")]
+        return all(one and one.owner and f"{LEAKED} of " in one.hint for one in both)
+
     with instrumented(postgres, 0.5) as (pool, engine), leakguard.Guard() as guard:
         from tests.faces.pg_shop import price_leaking, stock_leaking
 
         price, stock = price_leaking, stock_leaking
         with Shop(lambda n: price(pool, n), lambda n: stock(engine, n)) as shop:
-            functions = {"price_leaking", "stock_leaking"}
-            wait(lambda: functions <= resources(guard.report()).keys())
-            wait(lambda: all(s.owner for s in resources(guard.report()).values()))
-            wait(
-                lambda: (
-                    f"{LEAKED} of " in resources(guard.report())["price_leaking"].hint
-                )
-            )
+            wait(named)
             served = shop.served
             wait(lambda: shop.served > served + 20)  # it still serves
-            found = resources(guard.report())
     pooled, session = found["price_leaking"], found["stock_leaking"]
     assert pooled.site is not None
     assert pooled.owner is not None
@@ -146,7 +149,6 @@ def test_check_outs_that_are_not_given_back_are_named_while_the_app_serves(
     assert pooled.owner.path == "tests.faces.pg_shop.PENDING[…]"
     assert (pooled.pattern, pooled.source) == ("unclosed-connection", "resource")
     assert "with pool.connection()" in str(pooled.example)
-    assert f"{LEAKED} of " in pooled.hint
     assert session.site is not None
     assert session.site.line == line_of(stock, "session.execute(")
     assert "SQLAlchemy pool" in session.hint

@@ -124,6 +124,8 @@ def test_in_a_large_heap_the_programs_own_collection_is_awaited(
     gc.collect()
     look(watched)
     assert len(suspects(watched)) == 1
+    watched.look(heap_in_sight=False)
+    assert len(suspects(watched)) == 1  # what is known stays
 
 
 def test_where_no_collection_ever_comes_none_is_awaited(
