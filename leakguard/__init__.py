@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from leakguard._core.policy_table import Policy
     from leakguard._core.records import LeakguardError, Report
     from leakguard.guard import Guard, current, watch
+    from leakguard.instruments import instrument, uninstrument
     from leakguard.lives import Life, previous_life
     from leakguard.reports import load, render
     from leakguard.snapshots import Diff, Snapshot, snapshot
@@ -33,14 +34,16 @@ _HOMES = {
     "assert_no_growth": "leakguard.testing",
     "current": "leakguard.guard",
     "diagnose": "leakguard.testing",
+    "instrument": "leakguard.instruments",
     "load": "leakguard.reports",
     "previous_life": "leakguard.lives",
     "render": "leakguard.reports",
     "snapshot": "leakguard.snapshots",
+    "uninstrument": "leakguard.instruments",
     "watch": "leakguard.guard",
 }
 #: Faces that are modules of their own, found without a second import statement.
-_MODULES = ("aiohttp", "asgi", "lives", "reliefs", "routes", "wsgi")
+_MODULES = ("aiohttp", "asgi", "instruments", "lives", "reliefs", "routes", "wsgi")
 
 __all__ = [
     "Diff",
@@ -56,10 +59,12 @@ __all__ = [
     "assert_no_growth",
     "current",
     "diagnose",
+    "instrument",
     "load",
     "previous_life",
     "render",
     "snapshot",
+    "uninstrument",
     "watch",
 ]
 

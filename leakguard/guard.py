@@ -13,6 +13,7 @@ from leakguard._core.records import LeakguardError
 from leakguard._core.units import parse_bytes
 from leakguard._runtime.gate import Unit
 from leakguard._runtime.monitor import Monitor, Options, attach, detach, process
+from leakguard._runtime.retention import MOST_TRACKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,8 @@ _log = logging.getLogger("leakguard")
 
 #: More callbacks than this are a leak of their own.
 MOST_CALLBACKS = 256
+#: How long what should die soon may live.
+TRACK_SECONDS = 30.0
 
 
 class Guard:
@@ -201,6 +204,25 @@ class Guard:
             self._callbacks.append((callback, at))
             if self._monitor is not None and self._is_started():
                 self._jobs.append(self._monitor.protection.reliefs.add(callback, at))
+
+    def track(
+        self, obj: object, name: str, *, grace_seconds: float = TRACK_SECONDS
+    ) -> None:
+        """Watch that ``obj`` dies: a request, a session, a task, a connection.
+
+        If it is alive ``grace_seconds`` from now and after a collection, the report
+        tells of it by this name, and of who holds it. A weak reference is all that is
+        kept, of at most 10000 objects at once. Cost: about 1 µs.
+
+        Raises:
+            LeakguardError: its type allows no weak reference.
+
+        """
+        home = process()
+        home.hook_forks()
+        if not home.retention.track(obj, name, grace_seconds) and not home.told_full:
+            home.told_full = True
+            _log.warning("track: %d objects are watched, no more are", MOST_TRACKED)
 
     def report(self) -> Report:
         """Return what is known now. Cost: some milliseconds; do it off the hot path.

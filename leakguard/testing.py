@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakguard._core.records import LeakguardError
+from leakguard._core.resources import with_retained
 from leakguard._core.units import format_bytes, parse_bytes, parse_seconds
 from leakguard._readers.config import read_config
 from leakguard._readers.source import SourceMap
 from leakguard._runtime.diagnosis import diagnose_work
+from leakguard._runtime.monitor import process
 from leakguard._runtime.reporting import build_report
+from leakguard._runtime.resources import Looks
 from leakguard._runtime.work import WorkFailed
 
 if TYPE_CHECKING:
@@ -54,7 +57,8 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
     (``"50 ms"``, or seconds) is how long a step of the search for who holds the growth
     may stop other threads: the shorter, the less it may find in a large heap;
     ``app_root`` is a directory whose files are the application's (default: the
-    directory of ``work``). Everything is restored afterwards; a tracemalloc that
+    directory of ``work``). What ``leakguard.instrument`` counts is among the suspects
+    when it grows with the calls. Everything is restored afterwards; a tracemalloc that
     already runs is used and left running.
 
     Suspects that ``leakguard.toml`` suppresses stand apart in the report.
@@ -76,6 +80,7 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         raise LeakguardError(message)
     config = read_config()
     sources = SourceMap(app_root or _directory_of(work))
+    held = Looks(process().retention.book)
     diagnosis = diagnose_work(
         work,
         sources,
@@ -84,12 +89,14 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         seconds=seconds,
         pause_seconds=parse_seconds(pause),
         progress=progress,
+        looked=held.look,
     )
     found = diagnosis.found
+    suspects = with_retained(found.suspects, held.suspects(sources.names()))
     return build_report(
         "diagnose",
         found.verdict,
-        found.suspects,
+        suspects,
         found.acquitted,
         diagnosis.cost,
         config=config,

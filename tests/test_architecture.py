@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "_core": {"_core"},
     "_readers": {"_readers", "_core"},
     "_runtime": {"_runtime", "_readers", "_core"},
+    "_instruments": {"_instruments", "_runtime", "_readers", "_core"},
     "_render": {"_render", "_core"},
 }
 CORE_STDLIB = """__future__ array bisect collections dataclasses enum functools hashlib

@@ -29,6 +29,7 @@ _UNHELD_BYTES_PER_CALL, _UNHELD_BYTES = 48.0, 256 * 1024
 _STACK_LINES = 24
 #: A site that needs this many bytes for a new block only makes an old one longer.
 _RESIZED_BYTES_PER_BLOCK = 64 * 1024
+_WRAPPERS = "/leakguard/_instruments/"
 #: A bound that is reached beyond this size bounds nothing in a container.
 _MOST_PLATEAU_BYTES = 1 << 30
 #: A holder whose entries die of age is acquitted until this multiple of the age.
@@ -318,6 +319,8 @@ def _per_second(rate: float, seconds_per_call: float | None) -> float | None:
 def _stack_lines(stack: Stack, names: Names) -> tuple[str, ...]:
     lines = []
     for file, line in stack[:_STACK_LINES]:
+        if _WRAPPERS in file:  # between the library and the application
+            continue
         if names.is_own(file):
             break
         function = names.function_at(file, line)

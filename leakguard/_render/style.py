@@ -195,6 +195,8 @@ def what(suspect: Suspect) -> str:
     if count is None:
         return objects
     number = format_number(count)
+    if suspect.source == "resource" and suspect.growth_bytes_per_call is None:
+        return ", ".join(filter(None, (objects, f"{number} per call")))
     blocks = f"{number} block{'' if number == '1' else 's'} of memory per call"
     return f"{objects}, {blocks}" if objects else blocks
 

@@ -80,11 +80,13 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
     seconds: float,
     pause_seconds: float = PAUSE_SECONDS,
     progress: Callable[[str], None] | None = None,
+    looked: Callable[[int], None] = lambda _calls: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Diagnosis:
     """Run ``function`` until it is clear whether and where it leaks.
 
     ``pause_seconds`` is the longest that the search for holders stops other threads.
+    ``looked`` is called with the calls made, at each look.
 
     Raises:
         WorkFailed: ``function`` raised; everything is restored.
@@ -97,7 +99,7 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
         stack.callback(subject.close)
         subject.run(min(WARM_UP_CALLS, calls or WARM_UP_CALLS))
         limits = _limits(calls, seconds)
-        looks, picture = _watch(subject, limits, calls, clock, tell)
+        looks, picture = _watch(subject, limits, calls, clock, tell, looked)
         deep = None
         goal = _depth_calls(picture, calls, subject.calls)
         if goal:
@@ -154,12 +156,13 @@ def _depth_calls(picture: Picture, calls: int | None, made: int) -> int:
     return wanted if calls is None else min(wanted, calls - made)
 
 
-def _watch(
+def _watch(  # noqa: PLR0913 - one watch, its options spelled out
     subject: work.Work,
     limits: Limits,
     calls: int | None,
     clock: Callable[[], float],
     tell: Callable[[str], None],
+    looked: Callable[[int], None],
 ) -> tuple[list[Checkpoint], Picture]:
     """Look at growing call counts until more calls would teach nothing."""
     looks: list[Checkpoint] = []
@@ -172,6 +175,7 @@ def _watch(
             subject.run(max(1, goal - done), min(until, started + limits.seconds))
             done = subject.calls - first
             looks.append(_look(window, done, clock() - started, clock))
+            looked(done)
             picture = picture_of(looks)
             if is_enough(looks, picture, limits):
                 spare = (calls or 0) - subject.calls

@@ -26,6 +26,7 @@ from leakguard._core.findings import (
     weigh,
 )
 from leakguard._core.records import Cost
+from leakguard._core.resources import with_retained
 from leakguard._core.suppressions import sift
 from leakguard._readers.config import read_config_quietly
 from leakguard._readers.interpreter import is_main_interpreter
@@ -37,6 +38,7 @@ from leakguard._runtime.heap_limit import HeapLimit
 from leakguard._runtime.protection import Protection
 from leakguard._runtime.relief import STOP_PATIENCE_SECONDS
 from leakguard._runtime.reporting import build_report, memory_of
+from leakguard._runtime.retention import Retention
 from leakguard._runtime.watcher import Watcher
 from leakguard._runtime.work_counter import WorkCounter
 
@@ -185,10 +187,11 @@ class Monitor:
         self._weigh()
         state, looking = self.watcher.state, self.investigation
         found = explain(self._weighed, state.trend, self.watcher.series.samples())
+        names = SourceMap(self.options.app_root).names()
         return build_report(
             "guard",
             found.verdict,
-            found.suspects,
+            with_retained(found.suspects, process().retention.suspects(names)),
             found.acquitted,
             looking.cost() if looking is not None else Cost(None, None, 0, 0.0),
             memory=memory_of(state.reading, state.pressure, read_ledger()),
@@ -245,6 +248,10 @@ class Monitor:
     def _ticked(self, seen: State) -> float:
         with self.heap.raised():  # a relief's thread may have to be started
             soon = self.protection.ticked(seen)
+        looking = self.investigation
+        in_sight = looking is None or not looking.running
+        with contextlib.suppress(Exception):
+            process().retention.tick(heap_in_sight=in_sight)
         for listener in tuple(self.listeners):
             with contextlib.suppress(Exception):
                 listener(self)
@@ -280,17 +287,24 @@ class Process(ModuleType):
         super().__init__(_HOME, "What leakguard has one of in this process.")
         self.work = WorkCounter()
         self.gate = Gate(self.work)
+        self.retention = Retention()
+        #: What ``leakguard.instrument`` has made; its type is of a layer above.
+        self.instruments: Any = None
         self.monitor: Monitor | None = None
         self.lock: Any = native("_thread", "RLock")()
-        self.warned = False
+        self.warned = self.told_full = False
         self._hooked = False
 
     def hook(self) -> None:
         """Ask to be told of forks, once, and of the end."""
+        self.hook_forks()
+        atexit.register(self._at_exit)
+
+    def hook_forks(self) -> None:
+        """Ask to be told of forks, once."""
         if not self._hooked and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
             self._hooked = True
-        atexit.register(self._at_exit)
 
     def unhook(self) -> None:
         """Ask no more, as far as one can: the fork hook stays, with nothing to do."""
@@ -299,6 +313,9 @@ class Process(ModuleType):
     def _after_fork(self) -> None:
         self.lock = native("_thread", "RLock")()
         with contextlib.suppress(Exception):
+            self.retention.reset()
+            if self.instruments is not None:
+                self.instruments.after_fork()
             if self.monitor is not None:
                 self.monitor.after_fork()
             else:

@@ -150,6 +150,13 @@ def test_stacks_end_where_leakguard_begins() -> None:
     assert found.stack == (f"{APP}:41 in create", f"{APP}:0")
 
 
+def test_a_stack_goes_on_behind_what_wraps_a_librarys_calls() -> None:
+    wrapper = "/usr/lib/python3.12/site-packages/leakguard/_instruments/targets.py"
+    stack = ((PACKAGE, 3), (wrapper, 7), (APP, 41), (OWN, 5), (APP, 99))
+    (found,) = accused(growth(stack=stack))
+    assert [line.split(" ")[0] for line in found.stack] == [f"{PACKAGE}:3", f"{APP}:41"]
+
+
 def test_endless_stacks_are_cut() -> None:
     stack = tuple((APP, line) for line in range(41, 1_000))
     (found,) = accused(growth(stack=stack))

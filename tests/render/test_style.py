@@ -152,6 +152,13 @@ def test_what_grows_is_counted(
     assert style.what(suspect) == words
 
 
+def test_resources_are_counted_as_what_they_are() -> None:
+    counted = replace(CACHE, source="resource", type="socket.socket")
+    held = replace(counted, growth_bytes_per_call=None, growth_count_per_call=2.0)
+    assert style.what(held) == "socket.socket objects, 2 per call"
+    assert style.what(replace(held, type=None)) == "2 per call"
+
+
 def test_a_plateau_is_told_once() -> None:
     innocent = Acquittal(None, "app.cache", 310.0, 2048, "holds 3 of 10")
     assert style.acquittal(innocent, None) == (
