@@ -1,0 +1,169 @@
+"""When a short trial of a test has seen enough, and what counts as growth in it.
+
+A trial has about a second where a diagnosis has forty, so it decides by calls rather
+than by time. Rules of this file: pure functions of the looks; growth counts only when
+two witnesses agree, the lines that allocate and the interpreter's own counters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from leakguard._core.judge import LEAST_CALLS, picture_of
+from leakguard._core.observe import is_turnover
+from leakguard._core.records import Verdict
+from leakguard._core.robust import median
+from leakguard._core.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leakguard._core.judge import Picture
+    from leakguard._core.observe import Checkpoint, GrowthRow
+
+#: A test that grows by less than is allowed is believed after so many calls: what
+#: warms up once is done, and a leak of one small object has left 40 in the later half.
+QUIET_CALLS = 72
+#: Growth that slows down is followed for longer, and growth that goes on until here.
+SLOWING_CALLS, SURE_CALLS = 160, 1_200
+#: The first looks are close together; further ones after so many times the calls.
+FIRST_GOALS = (2, 4, 8, 12, 16, 24, 32, 48, QUIET_CALLS)
+STRIDE = 1.35
+#: A slow test is called ``LEAST_CALLS`` times, even if that takes so many times as
+#: long as was asked for.
+MOST_OVERTIME = 10.0
+#: Blocks born, or bytes grown, from which on the counters are a witness.
+_WITNESSED_BLOCKS, _WITNESSED_BYTES = 24, 256 * 1024
+#: The C heap is shared with everything else: a short look believes less of it.
+NATIVE_FLOOR_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a trial may use, and what growth per call it lets pass.
+
+    ``calls`` fixes the number of calls; ``grown_bytes`` ends a trial that has cost so
+    much memory.
+    """
+
+    allowed_bytes_per_call: float
+    seconds: float
+    calls: int | None
+    grown_bytes: int
+
+
+def next_goal(done: int) -> int:
+    """Return at how many calls to look next."""
+    for goal in FIRST_GOALS:
+        if goal > done:
+            return goal
+    return int(done * STRIDE)
+
+
+def seen_so_far(looks: Sequence[Checkpoint]) -> Picture:
+    """Return the laws behind the looks, without what only took another's place.
+
+    Blocks that were there before are not seen to go, so a full cache whose entries
+    are replaced looks like growth to who traces; the counters stand still.
+    """
+    picture = picture_of(looks)
+    rows = tuple(
+        _without_resizing(looks, row)
+        for row in picture.rows
+        if not is_turnover(
+            looks, row, blocks=_WITNESSED_BLOCKS, size_bytes=_WITNESSED_BYTES
+        )
+    )
+    native = picture.native
+    if native is not None and native.grown < NATIVE_FLOOR_BYTES:
+        native = None
+    # Resident memory moves by whole arenas: nothing a second of calls could judge.
+    return replace(picture, rows=rows, native=native, resident=None)
+
+
+def is_over(looks: Sequence[Checkpoint], picture: Picture, terms: Terms) -> bool:
+    """Return whether further calls would teach nothing, or may not be made."""
+    first, last = looks[0], looks[-1]
+    if terms.calls is not None:
+        return last.calls >= terms.calls
+    overtime = terms.seconds * MOST_OVERTIME
+    if last.seconds >= (terms.seconds if last.calls >= LEAST_CALLS else overtime):
+        return True
+    if last.calls < LEAST_CALLS:
+        return False
+    heap = (last.heap_bytes or 0) - (first.heap_bytes or 0)
+    if max(last.traced_bytes - first.traced_bytes, heap) >= terms.grown_bytes:
+        return True
+    if is_suspicious(picture, terms):
+        return last.calls >= SURE_CALLS
+    return last.calls >= (SLOWING_CALLS if picture.slowing_rows else QUIET_CALLS)
+
+
+def is_suspicious(picture: Picture, terms: Terms) -> bool:
+    """Return whether what grows steadily, or may, is more than is allowed."""
+    rows = picture.steady_rows + picture.open_rows
+    rate = sum(max(0.0, row.size.slope) for row in rows)
+    native = picture.native
+    if native is not None and native.shape == "linear":
+        rate += native.slope
+    return rate > terms.allowed_bytes_per_call
+
+
+def is_undecided(looks: Sequence[Checkpoint], picture: Picture, terms: Terms) -> bool:
+    """Return whether the trial ended before it could tell."""
+    if looks[-1].calls < LEAST_CALLS:
+        return True
+    steady = replace(
+        picture, rows=tuple(r for r in picture.rows if r not in picture.open_rows)
+    )
+    return is_suspicious(picture, terms) and not is_suspicious(steady, terms)
+
+
+def undecided(looks: Sequence[Checkpoint], picture: Picture, terms: Terms) -> Verdict:
+    """Return the verdict of a trial that could not tell, with what would decide it."""
+    last = looks[-1]
+    took = format_seconds(last.seconds)
+    reason = f"{last.calls} calls in {took} are too few to tell a leak from a warm-up"
+    if last.calls >= LEAST_CALLS:
+        grown = sum(row.size.grown for row in picture.open_rows)
+        reason = (
+            f"{format_bytes(grown)} came in a few steps over {last.calls} calls in"
+            f" {took}, which is the way of a leak and of a warm-up alike"
+        )
+    wanted = max(LEAST_CALLS * 2, last.calls * 4)
+    each = last.seconds / max(1, last.calls)
+    seconds = max(terms.seconds, round(wanted * each + 0.5))
+    remedy = f"calls={wanted}" if terms.calls else f"seconds={seconds:g}"
+    return Verdict("unknown", 0.5, f"{reason}; {remedy} would decide it.")
+
+
+def _without_resizing(looks: Sequence[Checkpoint], row: GrowthRow) -> GrowthRow:
+    """Return the row as its blocks grow, where one huge block hides how.
+
+    A big list that is resized appears with its whole size, as a jump beside which
+    the objects that are put into it cannot be seen. Where the number of blocks goes
+    on in proportion to the calls, the usual stretch of calls tells the bytes.
+    """
+    blocks = row.blocks
+    if blocks.shape != "linear" or blocks.grown < _WITNESSED_BLOCKS:
+        return row
+    half = looks[-1].calls * 0.45
+    sizes = [
+        (look.calls, look.sites.get(row.frame, (0, 0))[0])
+        for look in looks
+        if look.calls >= half
+    ]
+    usual = median([(b - a) / (n - m) for (m, a), (n, b) in pairwise(sizes)])
+    if row.size.shape == "linear" and row.size.slope <= 2 * usual:
+        return row
+    grown = usual * (sizes[-1][0] - sizes[0][0])
+    law = replace(
+        row.size,
+        shape="linear" if usual > 0 else row.size.shape,
+        slope=usual,
+        grown=grown,
+        confidence=blocks.confidence,
+    )
+    return replace(row, size=law)
