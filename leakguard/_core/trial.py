@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from leakguard._core.judge import Picture
     from leakguard._core.observe import Checkpoint, GrowthRow
 
+#: What may count: what Python allocates, and what the C heap grows beyond that.
+GROWTH_KINDS = ("python", "native")
 #: A test that grows by less than is allowed is believed after so many calls: what
 #: warms up once is done, and a leak of one small object has left 40 in the later half.
 QUIET_CALLS = 72
@@ -31,6 +33,8 @@ SLOWING_CALLS, SURE_CALLS = 160, 1_200
 #: The first looks are close together; further ones after so many times the calls.
 FIRST_GOALS = (2, 4, 8, 12, 16, 24, 32, 48, QUIET_CALLS)
 STRIDE = 1.35
+#: Share of the seconds for these calls; the rest is for the look at depth.
+WATCH_SHARE = 0.6
 #: A slow test is called ``LEAST_CALLS`` times, even if that takes so many times as
 #: long as was asked for.
 MOST_OVERTIME = 10.0
@@ -52,6 +56,7 @@ class Terms:
     seconds: float
     calls: int | None
     grown_bytes: int
+    kinds: tuple[str, ...] = GROWTH_KINDS
 
 
 def next_goal(done: int) -> int:
@@ -62,7 +67,15 @@ def next_goal(done: int) -> int:
     return int(done * STRIDE)
 
 
-def seen_so_far(looks: Sequence[Checkpoint]) -> Picture:
+def time_for(calls: int, terms: Terms) -> float:
+    """Return after how many seconds to stop calling, so many calls being made."""
+    overtime = 1.0 if calls >= LEAST_CALLS else MOST_OVERTIME
+    return terms.seconds * WATCH_SHARE * overtime
+
+
+def seen_so_far(
+    looks: Sequence[Checkpoint], kinds: tuple[str, ...] = GROWTH_KINDS
+) -> Picture:
     """Return the laws behind the looks, without what only took another's place.
 
     Blocks that were there before are not seen to go, so a full cache whose entries
@@ -77,8 +90,10 @@ def seen_so_far(looks: Sequence[Checkpoint]) -> Picture:
         )
     )
     native = picture.native
-    if native is not None and native.grown < NATIVE_FLOOR_BYTES:
+    if "native" not in kinds or (native and native.grown < NATIVE_FLOOR_BYTES):
         native = None
+    if "python" not in kinds:
+        rows = ()
     # Resident memory moves by whole arenas: nothing a second of calls could judge.
     return replace(picture, rows=rows, native=native, resident=None)
 
@@ -88,8 +103,7 @@ def is_over(looks: Sequence[Checkpoint], picture: Picture, terms: Terms) -> bool
     first, last = looks[0], looks[-1]
     if terms.calls is not None:
         return last.calls >= terms.calls
-    overtime = terms.seconds * MOST_OVERTIME
-    if last.seconds >= (terms.seconds if last.calls >= LEAST_CALLS else overtime):
+    if last.seconds >= time_for(last.calls, terms):
         return True
     if last.calls < LEAST_CALLS:
         return False
@@ -134,7 +148,7 @@ def undecided(looks: Sequence[Checkpoint], picture: Picture, terms: Terms) -> Ve
         )
     wanted = max(LEAST_CALLS * 2, last.calls * 4)
     each = last.seconds / max(1, last.calls)
-    seconds = max(terms.seconds, round(wanted * each + 0.5))
+    seconds = max(terms.seconds, round(wanted * each / WATCH_SHARE + 0.5))
     remedy = f"calls={wanted}" if terms.calls else f"seconds={seconds:g}"
     return Verdict("unknown", 0.5, f"{reason}; {remedy} would decide it.")
 

@@ -37,12 +37,12 @@ def _lists() -> Iterator[Callable[[], None]]:
     for handler in logging.getLogger().handlers:
         kept = getattr(handler, "records", None)
         if type(handler).__module__.startswith("_pytest.") and isinstance(kept, list):
-            yield _cut_list(kept)
+            yield _cut_records(handler, len(kept))
             yield from _cut_stream(getattr(handler, "stream", None))
     # catch_warnings(record=True) has its list's append here
     recorded = getattr(getattr(warnings, "_showwarnmsg_impl", None), "__self__", None)
     if isinstance(recorded, list):
-        yield _cut_list(recorded)
+        yield _cut_list(recorded, len(recorded))
 
 
 def _streams() -> Iterator[Callable[[], None]]:
@@ -50,9 +50,14 @@ def _streams() -> Iterator[Callable[[], None]]:
         yield from _cut_stream(stream)
 
 
-def _cut_list(kept: list[Any]) -> Callable[[], None]:
-    mark = len(kept)
+def _cut_records(handler: Any, mark: int) -> Callable[[], None]:  # noqa: ANN401 - pytest's
+    def cut() -> None:
+        del handler.records[mark:]  # another list after ``caplog.clear()``
 
+    return cut
+
+
+def _cut_list(kept: list[Any], mark: int) -> Callable[[], None]:
     def cut() -> None:
         del kept[mark:]
 

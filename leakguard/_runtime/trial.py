@@ -16,17 +16,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakguard._core.conclusion import conclude
-from leakguard._core.judge import LEAST_CALLS
 from leakguard._core.observe import Checkpoint
 from leakguard._core.records import Cost
 from leakguard._core.trial import (
-    MOST_OVERTIME,
+    GROWTH_KINDS,
     Terms,
     is_over,
     is_suspicious,
     is_undecided,
     next_goal,
     seen_so_far,
+    time_for,
     undecided,
 )
 from leakguard._readers.process import (
@@ -80,6 +80,7 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
     calls: int | None = None,
     warm_up: int = WARM_UP_CALLS,
     seconds: float = 1.0,
+    kinds: tuple[str, ...] = GROWTH_KINDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Trial:
     """Run the subject until it is clear whether it grows by more than is allowed.
@@ -93,7 +94,8 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
     keepsakes = Keepsakes()
     subject.run(warm_up)
     grown = int((available_bytes() or MOST_GROWN_BYTES) * GROWN_SHARE_OF_AVAILABLE)
-    terms = Terms(allowed_bytes_per_call, seconds, calls, min(MOST_GROWN_BYTES, grown))
+    most = min(MOST_GROWN_BYTES, grown)
+    terms = Terms(allowed_bytes_per_call, seconds, calls, most, kinds)
     looks, picture = _watch(subject, terms, keepsakes, clock)
     deep = None
     if is_suspicious(picture, terms):
@@ -141,8 +143,7 @@ def _watch(
         while True:
             done = subject.calls - first
             goal = min(next_goal(done), terms.calls or next_goal(done))
-            overtime = MOST_OVERTIME if done < LEAST_CALLS else 1.0
-            subject.run(goal - done, started + terms.seconds * overtime)
+            subject.run(goal - done, started + time_for(done, terms))
             keepsakes.forget()
             paused = clock()
             ended = _settled()
@@ -151,7 +152,7 @@ def _watch(
             looks.append(
                 _look(window, subject.calls - first, paused - started, blocks, heap)
             )
-            picture = seen_so_far(looks)
+            picture = seen_so_far(looks, terms.kinds)
             if is_over(looks, picture, terms):
                 return looks, picture
             begun = _settled()
