@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from leakguard._core.judge import Picture
     from leakguard._core.observe import Checkpoint, GrowthRow
+    from leakguard._core.records import Suspect
 
 #: What may count: what Python allocates, and what the C heap grows beyond that.
 GROWTH_KINDS = ("python", "native")
@@ -29,17 +30,25 @@ GROWTH_KINDS = ("python", "native")
 #: warms up once is done, and a leak of one small object has left 40 in the later half.
 QUIET_CALLS = 72
 #: Growth that slows down is followed for longer, and growth that goes on until here.
-SLOWING_CALLS, SURE_CALLS = 160, 1_200
+SLOWING_CALLS, SURE_CALLS = 160, 700
 #: The first looks are close together; further ones after so many times the calls.
 FIRST_GOALS = (2, 4, 8, 12, 16, 24, 32, 48, QUIET_CALLS)
 STRIDE = 1.35
 #: Share of the seconds for these calls; the rest is for the look at depth.
 WATCH_SHARE = 0.6
 #: A slow test is called ``LEAST_CALLS`` times, even if that takes so many times as
-#: long as was asked for.
-MOST_OVERTIME = 10.0
+#: long as was asked for; and what seems to grow is given so many times as long.
+MOST_OVERTIME, SUSPICIOUS_OVERTIME = 10.0, 3.0
 #: Blocks born, or bytes grown, from which on the counters are a witness.
 _WITNESSED_BLOCKS, _WITNESSED_BYTES = 24, 256 * 1024
+#: pymalloc serves blocks up to this size and counts them.
+_SMALL_BLOCK_BYTES = 512
+#: At depth, growth must go on at this share of its rate, as the counters see it.
+_STEADY_SHARE, _LEAST_BYTES_AT_DEPTH = 0.25, 32 * 1024
+#: The interpreter keeps up to 255 freed objects of a kind (asyncio's futures, contexts)
+#: where neither a collection nor a holder shows them. Growth without a holder must
+#: have come to more blocks than that, or to this many bytes.
+_UNHELD_BLOCKS, _UNHELD_BYTES = 300, 64 * 1024
 #: The C heap is shared with everything else: a short look believes less of it.
 NATIVE_FLOOR_BYTES = 512 * 1024
 
@@ -67,10 +76,62 @@ def next_goal(done: int) -> int:
     return int(done * STRIDE)
 
 
-def time_for(calls: int, terms: Terms) -> float:
+def time_for(calls: int, terms: Terms, *, suspicious: bool) -> float:
     """Return after how many seconds to stop calling, so many calls being made."""
-    overtime = 1.0 if calls >= LEAST_CALLS else MOST_OVERTIME
+    overtime = SUSPICIOUS_OVERTIME if suspicious else 1.0
+    if calls < LEAST_CALLS:
+        overtime = MOST_OVERTIME
     return terms.seconds * WATCH_SHARE * overtime
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What the counters of all blocks saw while calls were made at depth.
+
+    ``blocks`` and ``heap_bytes`` are differences, ``None`` where they are not known.
+    """
+
+    calls: int
+    blocks: int | None
+    heap_bytes: int | None
+
+
+def goes_on(picture: Picture, witness: Witness) -> bool:
+    """Return whether the growth went on at depth, or stopped meanwhile.
+
+    A cache that is full by then replaces its entries: new ones are there, and the
+    old ones are not seen to go, but the counters stand still.
+    """
+    rows = picture.steady_rows
+    blocks = witness.calls * sum(max(0.0, row.blocks.slope) for row in rows)
+    size = witness.calls * sum(max(0.0, row.size.slope) for row in rows)
+    if size <= _SMALL_BLOCK_BYTES * blocks:
+        if witness.blocks is None or blocks < LEAST_CALLS / 2:
+            return True
+        return witness.blocks >= blocks * _STEADY_SHARE
+    if witness.heap_bytes is None or size < _LEAST_BYTES_AT_DEPTH:
+        return True
+    return witness.heap_bytes >= size * _STEADY_SHARE
+
+
+def is_proven(suspects: Sequence[Suspect], calls: int) -> bool:
+    """Return whether the suspects are more than the interpreter's own free lists."""
+    later = calls * 0.55
+    blocks = later * sum(s.growth_count_per_call or 0.0 for s in suspects)
+    size = later * sum(s.growth_bytes_per_call or 0.0 for s in suspects)
+    held = any(s.owner or s.pattern in {"cycle", "native"} for s in suspects)
+    return held or blocks >= _UNHELD_BLOCKS or size >= _UNHELD_BYTES
+
+
+def stopped(calls: int) -> Verdict:
+    """Return the verdict over growth that had stopped when it was looked at again."""
+    return Verdict(
+        "cache",
+        0.9,
+        f"What grew over {calls} calls had stopped when it was looked at again: a cache"
+        " that is full, or a warm-up.",
+        growth_bytes_per_call=0.0,
+    )
 
 
 def seen_so_far(
@@ -103,14 +164,15 @@ def is_over(looks: Sequence[Checkpoint], picture: Picture, terms: Terms) -> bool
     first, last = looks[0], looks[-1]
     if terms.calls is not None:
         return last.calls >= terms.calls
-    if last.seconds >= time_for(last.calls, terms):
+    suspicious = is_suspicious(picture, terms)
+    if last.seconds >= time_for(last.calls, terms, suspicious=suspicious):
         return True
     if last.calls < LEAST_CALLS:
         return False
     heap = (last.heap_bytes or 0) - (first.heap_bytes or 0)
     if max(last.traced_bytes - first.traced_bytes, heap) >= terms.grown_bytes:
         return True
-    if is_suspicious(picture, terms):
+    if suspicious:
         return last.calls >= SURE_CALLS
     return last.calls >= (SLOWING_CALLS if picture.slowing_rows else QUIET_CALLS)
 
@@ -140,12 +202,9 @@ def undecided(looks: Sequence[Checkpoint], picture: Picture, terms: Terms) -> Ve
     last = looks[-1]
     took = format_seconds(last.seconds)
     reason = f"{last.calls} calls in {took} are too few to tell a leak from a warm-up"
-    if last.calls >= LEAST_CALLS:
-        grown = sum(row.size.grown for row in picture.open_rows)
-        reason = (
-            f"{format_bytes(grown)} came in a few steps over {last.calls} calls in"
-            f" {took}, which is the way of a leak and of a warm-up alike"
-        )
+    if last.calls >= LEAST_CALLS and picture.rows:
+        grown = format_bytes(sum(row.size.grown for row in picture.rows))
+        reason = f"{grown} more after the later half of {reason}"
     wanted = max(LEAST_CALLS * 2, last.calls * 4)
     each = last.seconds / max(1, last.calls)
     seconds = max(terms.seconds, round(wanted * each / WATCH_SHARE + 0.5))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: A thread that was told to stop, or a socket that is being closed, gets this long
 #: after the first run; after the others less, for only what stays every time counts.
-PATIENCE_SECONDS, LATER_PATIENCE_SECONDS, _REST_SECONDS = 1.0, 0.1, 0.02
+PATIENCE_SECONDS, LATER_PATIENCE_SECONDS, _REST_SECONDS = 0.8, 0.1, 0.02
 _SEARCH_SECONDS = 2.0
 
 

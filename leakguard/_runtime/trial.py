@@ -16,16 +16,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakguard._core.conclusion import conclude
+from leakguard._core.judge import LEAST_CALLS
 from leakguard._core.observe import Checkpoint
 from leakguard._core.records import Cost
 from leakguard._core.trial import (
     GROWTH_KINDS,
     Terms,
+    Witness,
+    goes_on,
     is_over,
+    is_proven,
     is_suspicious,
     is_undecided,
     next_goal,
     seen_so_far,
+    stopped,
     time_for,
     undecided,
 )
@@ -97,11 +102,33 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
     most = min(MOST_GROWN_BYTES, grown)
     terms = Terms(allowed_bytes_per_call, seconds, calls, most, kinds)
     looks, picture = _watch(subject, terms, keepsakes, clock)
-    deep = None
+    deep, on = None, False
     if is_suspicious(picture, terms):
-        deep = _look_deep(subject, picture, clock() + seconds * DEPTH_SHARE)
+        deep, on = _look_deep(subject, picture, clock() + seconds * DEPTH_SHARE)
         keepsakes.forget()
-    found = conclude(
+    found = _concluded(subject, sources, looks, picture, deep)
+    rate = found.verdict.growth_bytes_per_call or 0.0
+    fails = found.verdict.kind in _GUILTY and rate > allowed_bytes_per_call
+    made = looks[-1].calls
+    if fails and not on:
+        found, fails = replace(found, verdict=stopped(made), suspects=()), False
+    unproven = fails and not is_proven(found.suspects, made)
+    if unproven or (not fails and is_undecided(looks, picture, terms)):
+        doubt = undecided(looks, picture, terms)
+        found, fails = replace(found, verdict=doubt, suspects=()), False
+    pause = max(look.pause_seconds for look in looks)
+    cost = Cost(None, pause, len(looks) + (deep is not None), clock() - started)
+    return Trial(found, cost, made, fails)
+
+
+def _concluded(
+    subject: work.Work,
+    sources: SourceMap,
+    looks: list[Checkpoint],
+    picture: Picture,
+    deep: DeepLook | None,
+) -> Conclusion:
+    return conclude(
         looks,
         picture,
         deep,
@@ -110,24 +137,34 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
         seconds_per_call=subject.seconds / max(1, subject.calls),
         trim=lambda: None,
     )
-    rate = found.verdict.growth_bytes_per_call or 0.0
-    fails = found.verdict.kind in _GUILTY and rate > allowed_bytes_per_call
-    if not fails and is_undecided(looks, picture, terms):
-        found = replace(found, verdict=undecided(looks, picture, terms), suspects=())
-    pause = max(look.pause_seconds for look in looks)
-    cost = Cost(None, pause, len(looks) + (deep is not None), clock() - started)
-    return Trial(found, cost, looks[-1].calls, fails)
 
 
-def _look_deep(subject: work.Work, picture: Picture, until: float) -> DeepLook:
-    goal = calls_wanted(picture.steady_rows)
-    return look_deep(
-        lambda: subject.run(goal, until),
+def _look_deep(
+    subject: work.Work, picture: Picture, until: float
+) -> tuple[DeepLook, bool]:
+    """Look at depth; return also whether the growth goes on, as the counters see it."""
+    rate = sum(row.size.slope for row in picture.steady_rows)
+    affordable = int(MOST_GROWN_BYTES / max(rate, 1.0))
+    goal = min(calls_wanted(picture.steady_rows), max(LEAST_CALLS, affordable))
+    seen: list[Witness] = []
+
+    def run() -> int:
+        begun = _settled()
+        done = subject.run(goal, until)
+        ended = _settled()
+        known = bool(ended.python_blocks)
+        blocks = ended.python_blocks - begun.python_blocks if known else None
+        seen.append(Witness(done, blocks, _grown(0, begun, ended)))
+        return done
+
+    deep = look_deep(
+        run,
         picture.rows,
         nframe=DEPTH_FRAMES,
         search_seconds=SEARCH_SECONDS,
         keep=work.OWN_FILE,
     )
+    return deep, all(goes_on(picture, witness) for witness in seen)
 
 
 def _watch(
@@ -140,10 +177,12 @@ def _watch(
         first, started = subject.calls, clock()
         begun = _settled()
         blocks, heap = begun.python_blocks, begun.heap_bytes
+        suspicious = False
         while True:
             done = subject.calls - first
             goal = min(next_goal(done), terms.calls or next_goal(done))
-            subject.run(goal - done, started + time_for(done, terms))
+            time_left = time_for(done, terms, suspicious=suspicious)
+            subject.run(goal - done, started + time_left)
             keepsakes.forget()
             paused = clock()
             ended = _settled()
@@ -155,6 +194,7 @@ def _watch(
             picture = seen_so_far(looks, terms.kinds)
             if is_over(looks, picture, terms):
                 return looks, picture
+            suspicious = is_suspicious(picture, terms)
             begun = _settled()
 
 
