@@ -202,9 +202,9 @@ def undecided(looks: Sequence[Checkpoint], picture: Picture, terms: Terms) -> Ve
     last = looks[-1]
     took = format_seconds(last.seconds)
     reason = f"{last.calls} calls in {took} are too few to tell a leak from a warm-up"
-    if last.calls >= LEAST_CALLS and picture.rows:
+    if picture.rows:
         grown = format_bytes(sum(row.size.grown for row in picture.rows))
-        reason = f"{grown} more after the later half of {reason}"
+        reason += f" ({grown} came in the later half of them)"
     wanted = max(LEAST_CALLS * 2, last.calls * 4)
     each = last.seconds / max(1, last.calls)
     seconds = max(terms.seconds, round(wanted * each / WATCH_SHARE + 0.5))
@@ -228,13 +228,14 @@ def _without_resizing(looks: Sequence[Checkpoint], row: GrowthRow) -> GrowthRow:
         for look in looks
         if look.calls >= half
     ]
-    usual = median([(b - a) / (n - m) for (m, a), (n, b) in pairwise(sizes)])
+    rates = [(b - a) / (n - m) for (m, a), (n, b) in pairwise(sizes)]
+    usual = max(0.0, median(rates))
     if row.size.shape == "linear" and row.size.slope <= 2 * usual:
         return row
     grown = usual * (sizes[-1][0] - sizes[0][0])
     law = replace(
         row.size,
-        shape="linear" if usual > 0 else row.size.shape,
+        shape="linear",
         slope=usual,
         grown=grown,
         confidence=blocks.confidence,
