@@ -65,9 +65,7 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Look for marked tests; only they bring in what repeats and judges them."""
-    from leakguard._plugin.settings import limit_of_all
-
-    marked = limit_of_all(config) is not None or any(
+    marked = _may_limit_all(config) or any(
         mark.name in {"limit_growth", "no_leaks", "known_leak"}
         for item in items
         for mark in item.iter_markers()
@@ -76,6 +74,14 @@ def pytest_collection_modifyitems(
         from leakguard._plugin.runner import Runner
 
         config.pluginmanager.register(Runner(config, items), "leakguard-runner")
+
+
+def _may_limit_all(config: pytest.Config) -> bool:
+    """Return whether a limit for all tests may be set anywhere, without our parser."""
+    if config.getoption("--leakguard-limit") or config.getini("leakguard_limit"):
+        return True
+    project = config.rootpath / "pyproject.toml"
+    return project.is_file() and b"[tool.leakguard.tests" in project.read_bytes()
 
 
 def pytest_terminal_summary(

@@ -98,14 +98,17 @@ def _read(path: Path) -> Mapping[str, Any]:
         data = path.read_bytes()
     except OSError:
         return {}
-    if b"tool.leakguard" not in data:
+    if b"[tool.leakguard.tests" not in data:
         return {}
     if sys.version_info >= (3, 11):
         import tomllib as toml
     else:
         import tomli as toml
-    table = toml.loads(data.decode()).get("tool", {}).get("leakguard", {})
-    found: Mapping[str, Any] = table.get("tests", {})
+    try:
+        document = toml.loads(data.decode())
+    except ValueError as error:  # UnicodeDecodeError is one
+        refuse(f"{path} is not TOML: {error}")
+    found: Mapping[str, Any] = document["tool"]["leakguard"]["tests"]
     for key in found:
         if key not in _KEYS:
             known = ", ".join(_KEYS)

@@ -95,7 +95,7 @@ def _write(terminal: pytest.TerminalReporter, test: str, finding: Finding) -> No
         per = "" if finding.outcome == "grew" else " per call"
         rate = f", {format_bytes(finding.bytes_per_call)}{per}"
     terminal.write(f"{word}{rate}: ", **colour)
-    terminal.write_line(test)
+    terminal.write(f"{test}\n")
     rows = {
         "why": finding.reason,
         "line": finding.where,
