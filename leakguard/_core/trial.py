@@ -29,8 +29,11 @@ GROWTH_KINDS = ("python", "native")
 #: A test that grows by less than is allowed is believed after so many calls: what
 #: warms up once is done, and a leak of one small object has left 40 in the later half.
 QUIET_CALLS = 72
-#: Growth that slows down is followed for longer, and growth that goes on until here.
-SLOWING_CALLS, SURE_CALLS = 160, 700
+#: Growth that slows down is followed for longer.
+SLOWING_CALLS = 160
+#: Growth is believed to go on after so many calls, if it has come to so many bytes:
+#: most bounded caches that cannot be read are full by then.
+SURE: tuple[tuple[int, int], ...] = ((700, 0), (250, 256 << 10), (100, 4 << 20))
 #: The first looks are close together; further ones after so many times the calls.
 FIRST_GOALS = (2, 4, 8, 12, 16, 24, 32, 48, QUIET_CALLS)
 STRIDE = 1.35
@@ -47,8 +50,8 @@ _SMALL_BLOCK_BYTES = 512
 _STEADY_SHARE, _LEAST_BYTES_AT_DEPTH = 0.25, 32 * 1024
 #: The interpreter keeps up to 255 freed objects of a kind (asyncio's futures, contexts)
 #: where neither a collection nor a holder shows them. Growth without a holder must
-#: have come to more blocks than that, or to this many bytes.
-_UNHELD_BLOCKS, _UNHELD_BYTES = 300, 64 * 1024
+#: have come to more blocks than that, or to this many bytes of larger blocks.
+_UNHELD_BLOCKS, _UNHELD_BYTES = 300, 16 * 1024
 #: The C heap is shared with everything else: a short look believes less of it.
 NATIVE_FLOOR_BYTES = 512 * 1024
 
@@ -120,7 +123,8 @@ def is_proven(suspects: Sequence[Suspect], calls: int) -> bool:
     blocks = later * sum(s.growth_count_per_call or 0.0 for s in suspects)
     size = later * sum(s.growth_bytes_per_call or 0.0 for s in suspects)
     held = any(s.owner or s.pattern in {"cycle", "native"} for s in suspects)
-    return held or blocks >= _UNHELD_BLOCKS or size >= _UNHELD_BYTES
+    large = size >= max(_UNHELD_BYTES, _SMALL_BLOCK_BYTES * blocks)
+    return held or blocks >= _UNHELD_BLOCKS or large
 
 
 def stopped(calls: int) -> Verdict:
@@ -173,7 +177,8 @@ def is_over(looks: Sequence[Checkpoint], picture: Picture, terms: Terms) -> bool
     if max(last.traced_bytes - first.traced_bytes, heap) >= terms.grown_bytes:
         return True
     if suspicious:
-        return last.calls >= SURE_CALLS
+        grown = last.traced_bytes - first.traced_bytes
+        return any(last.calls >= calls and grown >= size for calls, size in SURE)
     return last.calls >= (SLOWING_CALLS if picture.slowing_rows else QUIET_CALLS)
 
 

@@ -15,7 +15,7 @@ from leakguard._core.records import Owner
 from leakguard._core.trial import (
     QUIET_CALLS,
     SLOWING_CALLS,
-    SURE_CALLS,
+    SURE,
     Terms,
     Witness,
     goes_on,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from leakguard._core.observe import Checkpoint, GrowthRow
 
 FRAME = (APP, 41)
+SURE_CALLS = SURE[0][0]
 TERMS = Terms(64.0, 1.0, None, 48 << 20)
 
 
@@ -148,6 +149,13 @@ def test_time_and_memory_end_a_trial() -> None:
     assert not is_over(pair(8, traced=49 << 20), growing, TERMS)
 
 
+def test_much_growth_is_believed_after_fewer_calls() -> None:
+    growing = picture(row(slope=100.0))
+    for calls, size in SURE:
+        assert is_over(pair(calls, traced=size), growing, TERMS)
+        assert not is_over(pair(calls - 1, traced=size), growing, TERMS)
+
+
 def test_a_number_of_calls_is_kept() -> None:
     terms = replace(TERMS, calls=40)
     assert not is_over(pair(39, 100.0), picture(), terms)
@@ -188,6 +196,10 @@ def test_growth_without_a_holder_must_exceed_what_the_interpreter_keeps() -> Non
     assert not is_proven([small], 300)
     assert is_proven([small], 700)
     assert is_proven([replace(small, growth_bytes_per_call=1e5)], 20)
+    assert not is_proven([replace(small, growth_bytes_per_call=500.0)], 100)
+    one_buffer = replace(small, growth_count_per_call=0.0)
+    assert not is_proven([one_buffer], 300)
+    assert is_proven([one_buffer], 500)
     assert is_proven([replace(small, owner=Owner("shop.cache"))], 20)
     assert is_proven([replace(small, pattern="cycle")], 20)
     unknown = replace(small, growth_bytes_per_call=None, growth_count_per_call=None)
@@ -220,4 +232,4 @@ def test_growth_that_stopped_is_a_cache() -> None:
 
 
 def test_a_quiet_test_takes_a_tenth_of_the_calls_of_a_leak() -> None:
-    assert trial.QUIET_CALLS * 9 < trial.SURE_CALLS
+    assert trial.QUIET_CALLS * 9 < SURE_CALLS
