@@ -17,11 +17,21 @@ if TYPE_CHECKING:
     from leakguard.lives import Life, previous_life
     from leakguard.reports import load, render
     from leakguard.snapshots import Diff, Snapshot, snapshot
-    from leakguard.testing import LeakError, WorkFailed, assert_no_growth, diagnose
+    from leakguard.testing import (
+        Check,
+        LeakError,
+        WorkFailed,
+        assert_no_growth,
+        assert_released,
+        check,
+        diagnose,
+        growth,
+    )
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Check": "leakguard.testing",
     "Diff": "leakguard.snapshots",
     "Guard": "leakguard.guard",
     "LeakError": "leakguard.testing",
@@ -32,8 +42,11 @@ _HOMES = {
     "Snapshot": "leakguard.snapshots",
     "WorkFailed": "leakguard.testing",
     "assert_no_growth": "leakguard.testing",
+    "assert_released": "leakguard.testing",
+    "check": "leakguard.testing",
     "current": "leakguard.guard",
     "diagnose": "leakguard.testing",
+    "growth": "leakguard.testing",
     "instrument": "leakguard.instruments",
     "load": "leakguard.reports",
     "previous_life": "leakguard.lives",
@@ -43,9 +56,13 @@ _HOMES = {
     "watch": "leakguard.guard",
 }
 #: Faces that are modules of their own, found without a second import statement.
-_MODULES = ("aiohttp", "asgi", "instruments", "lives", "reliefs", "routes", "wsgi")
+_MODULES = (
+    *("aiohttp", "asgi", "instruments", "lives", "reliefs", "routes", "testing"),
+    "wsgi",
+)
 
 __all__ = [
+    "Check",
     "Diff",
     "Guard",
     "LeakError",
@@ -57,8 +74,11 @@ __all__ = [
     "WorkFailed",
     "__version__",
     "assert_no_growth",
+    "assert_released",
+    "check",
     "current",
     "diagnose",
+    "growth",
     "instrument",
     "load",
     "previous_life",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["group", "mount_point"]  # fixtures for all tests
 
+pytest_plugins = ["pytester"]
+
 #: CPython 3.12 moves some hundred immortal objects there by itself.
 MOST_FROZEN_BY_ITSELF = 2_000
 #: How long a thread that a test has started may take to end behind it.

@@ -98,23 +98,32 @@ def resident_law(looks: Sequence[Checkpoint]) -> Law | None:
     return _law(looks, _unexplained_bytes, RESIDENT_FLOOR_BYTES)
 
 
-def is_turnover(looks: Sequence[Checkpoint], row: GrowthRow) -> bool:
+def is_turnover(
+    looks: Sequence[Checkpoint],
+    row: GrowthRow,
+    *,
+    blocks: int = _TURNOVER_BLOCKS,
+    size_bytes: int = _TURNOVER_BYTES,
+) -> bool:
     """Return whether what a site grew only took the place of what was there before.
 
     Blocks older than the tracing are not seen to go, so a full cache whose entries
     are replaced looks like growth. The counters of all blocks stand still then: the
-    interpreter's of those it serves itself, the C heap's of the larger ones.
+    interpreter's of those it serves itself, the C heap's of the larger ones. Growth
+    up to ``blocks`` or ``size_bytes`` is too little for them to tell.
     """
     last, middle = looks[-1], _look_near_half(looks)
     if row.size.slope <= _SMALL_BLOCK_BYTES * row.blocks.slope:
+        if not last.python_blocks:  # PYTHONMALLOC=malloc: they are not counted
+            return False
         born = row.blocks.grown
         seen: float = last.python_blocks - middle.python_blocks
-        return born > _TURNOVER_BLOCKS and seen < born / 4
+        return born > blocks and seen < born / 4
     if last.heap_bytes is None or middle.heap_bytes is None:
         return False
     tracer = (last.traces - middle.traces) * TRACER_BYTES_PER_TRACE
     seen = last.heap_bytes - middle.heap_bytes - tracer
-    return row.size.grown > _TURNOVER_BYTES and seen < row.size.grown / 4
+    return row.size.grown > size_bytes and seen < row.size.grown / 4
 
 
 def _look_near_half(looks: Sequence[Checkpoint]) -> Checkpoint:

@@ -18,7 +18,8 @@ from leakguard._core.suppressions import Suppression, suppressions_of
 FILE, PROJECT = "leakguard.toml", "pyproject.toml"
 #: A larger file is something else.
 _MOST_BYTES = 1 << 20
-_KEYS = ("suppress",)
+#: ``tests`` is the pytest plugin's own table.
+_KEYS = ("suppress", "tests")
 
 
 @dataclass(frozen=True, slots=True)

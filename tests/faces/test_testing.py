@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import replace
+import threading
+import unittest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ import pytest
 
 import leakguard
 from leakguard import LeakError, WorkFailed, assert_no_growth, diagnose, testing
-from leakguard._core.records import Cost, LeakguardError, Report, Verdict
-from leakguard._runtime.reporting import build_report
+from leakguard._core.conclusion import Conclusion
+from leakguard._core.records import Cost, LeakguardError, Verdict
+from leakguard._runtime.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,24 +37,25 @@ def _nothing() -> None:
     return None
 
 
-def _report(kind: str, per_call: float | None = None) -> Report:
+def _trial(*, fails: bool, per_call: float = 100.0) -> Trial:
+    kind = "leak" if fails else "steady"
     verdict = Verdict(kind, 0.9, "A reason.", growth_bytes_per_call=per_call)  # type: ignore[arg-type]
-    return build_report("diagnose", verdict, (), (), Cost(None, None, 1, 1.0))
+    return Trial(Conclusion(verdict, (), ()), Cost(None, None, 1, 1.0), 100, fails)
 
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[object]]:
-    """Return a function that makes diagnose() give these reports, one by one."""
+    """Return a function that makes trials end like this, one by one."""
 
-    def give(*reports: Report) -> list[object]:
+    def give(*trials: Trial) -> list[object]:
         asked: list[object] = []
-        left = iter(reports)
+        left = iter(trials)
 
-        def answer(work: object, **options: object) -> Report:
-            asked.append((work, options))
+        def answer(*arguments: object) -> Trial:
+            asked.append(arguments)
             return next(left)
 
-        monkeypatch.setattr(testing, "diagnose", answer)
+        monkeypatch.setattr(testing, "_tried", answer)
         return asked
 
     return give
@@ -173,11 +176,15 @@ def test_methods_and_decorated_functions_have_the_directory_of_their_source() ->
     assert testing._directory_of(text) is None
 
 
+# --- assert_no_growth ----------------------------------------------------------------
+
+
 def test_growth_fails_the_assertion_with_the_report() -> None:
     with pytest.raises(LeakError) as caught:
-        assert_no_growth(_keep, seconds=1.0, retries=0)
+        assert_no_growth(_keep, retries=0)
     error = caught.value
     assert isinstance(error, AssertionError)
+    assert error.report is not None
     assert error.report.verdict.kind == "leak"
     owner = error.report.suspects[0].owner
     assert owner is not None
@@ -188,47 +195,40 @@ def test_growth_fails_the_assertion_with_the_report() -> None:
 
 
 def test_steady_work_passes_the_assertion() -> None:
-    assert_no_growth(lambda: bytearray(1_000) and None, seconds=1.0)
+    assert_no_growth(lambda: bytearray(1_000) and None)
 
 
 def test_a_warm_up_passes_the_assertion() -> None:
     seen: dict[int, object] = {}
     assert_no_growth(
-        lambda number: seen.setdefault(number % 50, bytearray(500)) and None,
-        seconds=1.0,
+        lambda number: seen.setdefault(number % 50, bytearray(500)) and None
     )
 
 
 def test_what_is_allowed_per_call_is_no_failure() -> None:
-    assert_no_growth(_keep, per_call="2 KiB", seconds=1.0, retries=0)
+    assert_no_growth(_keep, per_call="2 KiB", retries=0)
+
+
+def test_the_number_of_calls_and_the_warm_up_may_be_given() -> None:
+    assert_no_growth(_keep, "2 KiB", calls=20, warmup=5)
+    assert len(KEPT) == 25
 
 
 def test_work_that_fails_is_no_leak() -> None:
     with pytest.raises(WorkFailed):
-        assert_no_growth(lambda: 1 / 0, seconds=1.0)
+        assert_no_growth(lambda: 1 / 0)
 
 
 @pytest.mark.parametrize(
-    ("per_call", "passes"),
-    [
-        (99, False),
-        (100, True),
-        ("99 B", False),
-        ("100 B", True),
-        ("0.1 KB", True),
-        ("1 KiB", True),
-        (0, False),
-    ],
+    ("per_call", "bytes_per_call"),
+    [(99, 99), ("99 B", 99), ("0.1 KB", 100), ("1 KiB", 1024), (0, 0)],
 )
 def test_what_is_allowed_may_be_a_number_or_a_text(
-    answers: Callable[..., list[object]], per_call: int | str, passes: object
+    answers: Callable[..., list[object]], per_call: int | str, bytes_per_call: int
 ) -> None:
-    answers(*[_report("leak", 100.0)] * 2)
-    if passes:
-        assert_no_growth(_nothing, per_call)
-        return
-    with pytest.raises(LeakError):
-        assert_no_growth(_nothing, per_call)
+    asked = answers(_trial(fails=False))
+    assert_no_growth(_nothing, per_call, seconds=3.0, calls=7, warmup=2)
+    assert asked == [(_nothing, bytes_per_call, 3.0, 7, 2)]
 
 
 @pytest.mark.parametrize("per_call", ["", "64 bananas", "-1", -1])
@@ -241,37 +241,164 @@ def test_a_size_that_is_none_is_refused_before_any_call(
     assert asked == []
 
 
-@pytest.mark.parametrize(
-    "kind", ["cache", "load", "fragmentation", "steady", "unknown"]
-)
-def test_only_a_leak_fails(answers: Callable[..., list[object]], kind: str) -> None:
-    asked = answers(_report(kind, 1e6))
-    assert_no_growth(_nothing)
-    assert len(asked) == 1
-
-
-@pytest.mark.parametrize("kind", ["leak", "native-leak"])
 def test_a_finding_is_confirmed_before_it_counts(
-    answers: Callable[..., list[object]], kind: str
+    answers: Callable[..., list[object]],
 ) -> None:
-    asked = answers(_report(kind, 1e6), _report("steady", 0.0))
-    assert_no_growth(_nothing, seconds=3.0)
-    assert asked == [(_nothing, {"seconds": 3.0})] * 2
+    asked = answers(_trial(fails=True), _trial(fails=False))
+    assert_no_growth(_nothing)
+    assert len(asked) == 2
 
 
 def test_the_last_finding_is_the_one_reported(
     answers: Callable[..., list[object]],
 ) -> None:
-    last = replace(_report("leak", 300.0), created_at="2026-01-01T00:00:00Z")
-    asked = answers(_report("leak", 100.0), _report("leak", 200.0), last)
+    asked = answers(*[_trial(fails=True, per_call=rate) for rate in (100, 200, 300)])
     with pytest.raises(LeakError) as caught:
         assert_no_growth(_nothing, retries=2)
-    assert caught.value.report is last
+    assert caught.value.report is not None
+    assert caught.value.report.verdict.growth_bytes_per_call == 300
     assert len(asked) == 3
 
 
-def test_a_leak_of_unknown_rate_is_below_any_limit(
-    answers: Callable[..., list[object]],
-) -> None:
-    answers(_report("leak", None))
-    assert_no_growth(_nothing)
+# --- growth --------------------------------------------------------------------------
+
+
+def test_a_block_tells_what_it_keeps() -> None:
+    with leakguard.growth() as grown:
+        KEPT.append(bytearray(10_000))
+        _ = bytearray(50_000) and None
+    assert grown.net_bytes == pytest.approx(10_100, abs=300)
+    assert grown.diff.sites[0].file == __file__
+
+
+def test_a_block_holds_its_limit() -> None:
+    with pytest.raises(LeakError, match="the block keeps") as caught:  # noqa: SIM117
+        with leakguard.growth("1 KB"):
+            KEPT.append(bytearray(10_000))
+    assert caught.value.report is None
+    with leakguard.growth("64 KiB"):
+        KEPT.append(bytearray(10_000))
+
+
+def test_a_block_that_fails_fails_as_it_would() -> None:
+    with pytest.raises(ZeroDivisionError), leakguard.growth(0):
+        KEPT.append(1 / 0)
+
+
+def test_growth_is_known_at_the_end_only() -> None:
+    grown = leakguard.growth()
+    with pytest.raises(LeakguardError, match="when its block has ended"):
+        _ = grown.net_bytes
+
+
+def test_a_decorated_function_is_held_to_a_limit_per_call() -> None:
+    @leakguard.growth()
+    def keeps(size: int) -> None:
+        KEPT.append(bytearray(size))
+
+    @leakguard.growth("2 KiB", calls=20, warmup=1)
+    async def keeps_little() -> None:
+        KEPT.append(bytearray(1_000))
+
+    with pytest.raises(LeakError):
+        keeps(1_000)
+    KEPT.clear()
+    keeps_little()  # type: ignore[unused-coroutine]
+    assert len(KEPT) == 21
+    assert keeps.__name__ == "keeps"
+
+
+# --- assert_released and check -------------------------------------------------------
+
+
+class Order:
+    """Something that has to go."""
+
+
+def _kept_order() -> Order:
+    order = Order()
+    KEPT.append(order)
+    return order
+
+
+def test_what_nobody_holds_is_released() -> None:
+    leakguard.assert_released(Order)
+
+
+def test_what_is_held_is_told_with_its_holder() -> None:
+    with pytest.raises(LeakError, match="lives on after it was dropped") as caught:
+        leakguard.assert_released(_kept_order, seconds=0.0)
+    report = caught.value.report
+    assert report is not None
+    (suspect,) = report.suspects
+    assert suspect.type == f"{__name__}.Order"
+    assert suspect.owner is not None
+    assert suspect.owner.path.startswith(f"{__name__}.KEPT")
+    assert suspect.owner.links[-1].status == "leaking"
+    assert (suspect.pattern, suspect.source) == ("registry", "type")
+
+
+def test_what_goes_a_moment_later_is_released() -> None:
+    def freed_soon() -> Order:
+        order = _kept_order()
+        threading.Timer(0.05, KEPT.clear).start()
+        return order
+
+    leakguard.assert_released(freed_soon, seconds=30.0)
+
+
+def test_what_cannot_be_watched_is_refused() -> None:
+    with pytest.raises(LeakguardError, match="list takes no weak references"):
+        leakguard.assert_released(list)
+
+
+def test_a_difference_of_two_checks_names_what_is_new() -> None:
+    before = leakguard.check()
+    assert not leakguard.check().difference(before)
+    KEPT.append(Order())
+    started, stop = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        started.set()
+        stop.wait()
+
+    thread = threading.Thread(target=wait, name="worker-7")
+    thread.start()
+    started.wait()
+    try:
+        found = leakguard.check().difference(before)
+    finally:
+        stop.set()
+        thread.join()
+    assert found.of("threads") == {"worker-N": 1}
+    assert found.of("objects") == {f"{__name__}.Order": 1}
+    assert "1 thread (worker-N)" in str(found)
+    assert str(leakguard.check().difference(leakguard.check())) == "nothing"
+
+
+# --- unittest ------------------------------------------------------------------------
+
+
+def test_unittest_has_the_assertions() -> None:
+    class Leaks(testing.LeakTestCase):
+        def test_growth(self) -> None:
+            self.assertNoGrowth(_keep)
+
+        def test_kept(self) -> None:
+            self.assertReleases(_kept_order, seconds=0.0)
+
+        def test_none(self) -> None:
+            self.assertNoGrowth(_nothing, "1 KB", calls=20)
+            self.assertReleases(Order)
+
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(Leaks).run(result)
+    assert result.testsRun == 3
+    failed = sorted(case.id().rsplit(".", 1)[1] for case, _ in result.failures)
+    assert failed == ["test_growth", "test_kept"]
+    assert result.errors == []
+
+
+def test_the_module_has_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = testing.nothing  # type: ignore[attr-defined]
