@@ -141,7 +141,7 @@ CURSOR_IN_C = Resource(CURSOR.kind, _is_open)
 
 SQLITE3 = (
     Target("sqlite3", "connect", _connects_sqlite3, CONNECTION),
-    Target("sqlite3.dbapi2", "connect", _connects_sqlite3, CONNECTION),
+    Target("sqlite3", "dbapi2.connect", _connects_sqlite3, CONNECTION),
 )
 PSYCOPG2 = (Target("psycopg2", "connect", _connects_psycopg2, CONNECTION),)
 PSYCOPG = (

@@ -90,6 +90,10 @@ class Registry:
         """What is instrumented, or will be when it is imported."""
         return frozenset(self._patches)
 
+    def patched(self) -> tuple[Target, ...]:
+        """Return what is patched now."""
+        return tuple(t for done in list(self._patches.values()) for t in done)
+
     def add(self, name: str) -> bool:
         """Instrument a package, now or when it is imported; False: not installed."""
         with self._lock:

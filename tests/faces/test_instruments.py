@@ -16,10 +16,12 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import types
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +33,6 @@ from leakguard._runtime.monitor import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from leakguard.instruments import Held
 
@@ -592,6 +593,41 @@ def test_the_guards_report_names_what_piles_up() -> None:
     assert report_of(guard) == []
     for one in kept:
         one.close()
+
+
+IMPORTED_LATER = """if True:
+    import importlib, logging, sys
+    logging.basicConfig(level="WARNING", stream=sys.stdout)
+    import leakguard
+    from leakguard._instruments.registry import FAMILIES
+    from leakguard._runtime.monitor import process
+    leakguard.instrument()
+    wanted = process().instruments.names
+    for target in (t for name in wanted for t in FAMILIES[name]):
+        importlib.import_module(target.module)
+    patched = process().instruments.patched()
+    assert set(patched) == {t for name in wanted for t in FAMILIES[name]}
+    leakguard.uninstrument()
+    for target in patched:
+        owner = sys.modules[target.module]
+        *path, name = target.path.split(".")
+        for part in path:
+            owner = getattr(owner, part)
+        code = getattr(getattr(owner, name), "__code__", None)
+        assert "_instruments" not in str(code), target
+"""
+
+
+def test_all_that_is_imported_later_is_patched_and_restored() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED_LATER],
+        cwd=Path(leakguard.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
