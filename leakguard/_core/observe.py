@@ -71,7 +71,7 @@ def growth_rows(looks: Sequence[Checkpoint]) -> tuple[GrowthRow, ...]:
     if len(looks) < 2:
         return ()
     calls = [look.calls for look in looks]
-    last, middle = looks[-1], _look_near_half(looks)
+    last, middle = looks[-1], look_near_half(looks)
     floor = max(SITE_FLOOR_BYTES, SITE_FLOOR_BYTES_PER_CALL * (calls[-1] / 2))
     rows = []
     for frame, (size, _) in last.sites.items():
@@ -105,7 +105,7 @@ def is_turnover(looks: Sequence[Checkpoint], row: GrowthRow) -> bool:
     are replaced looks like growth. The counters of all blocks stand still then: the
     interpreter's of those it serves itself, the C heap's of the larger ones.
     """
-    last, middle = looks[-1], _look_near_half(looks)
+    last, middle = looks[-1], look_near_half(looks)
     if row.size.slope <= _SMALL_BLOCK_BYTES * row.blocks.slope:
         born = row.blocks.grown
         seen: float = last.python_blocks - middle.python_blocks
@@ -117,7 +117,8 @@ def is_turnover(looks: Sequence[Checkpoint], row: GrowthRow) -> bool:
     return row.size.grown > _TURNOVER_BYTES and seen < row.size.grown / 4
 
 
-def _look_near_half(looks: Sequence[Checkpoint]) -> Checkpoint:
+def look_near_half(looks: Sequence[Checkpoint]) -> Checkpoint:
+    """Return the look after which the later half of the calls begins."""
     half = looks[-1].calls * 0.45
     return [look for look in looks if look.calls <= half or look is looks[0]][-1]
 
