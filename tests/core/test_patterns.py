@@ -166,6 +166,12 @@ CASES = (
         _more(_STORE, files_per_call=1.0),
     ),
     Case(
+        "suspended-generator",
+        "registry",
+        "close() them",
+        _held("shop.searches", "list", "generator", types="generator frame"),
+    ),
+    Case(
         "kept-traceback",
         "traceback",
         "__traceback__",
@@ -246,12 +252,6 @@ CASES = (
         "class",
         "once at import",
         _held("shop.forms", "dict", "dict", types="dict type"),
-    ),
-    Case(
-        "suspended-generator",
-        "registry",
-        "close() them",
-        _held("shop.searches", "list", "generator"),
     ),
     Case(
         "queue-without-consumer",
