@@ -122,7 +122,9 @@ def _about_the_first(program: Program, suspect: dict[str, Any]) -> list[str]:
     """Return what is wrong with the pattern and the C function of a suspect."""
     complaints = []
     pattern = suspect.get("pattern")
-    if program.pattern and pattern not in (None, program.pattern):
+    # Without a holder there may be nothing to go by; then it is not claimed, either.
+    unclaimed = (None,) if suspect.get("owner") else (None, "other")
+    if program.pattern and pattern not in (*unclaimed, program.pattern):
         complaints.append(f"pattern {pattern}, not {program.pattern}")
     function = suspect.get("type") or "not known"
     if program.c_function and program.c_function not in function:
