@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import NO_LOOK, gather, stopped
 from leakguard._core.judge import LEAST_CALLS, judge
-from leakguard._core.observe import is_turnover
+from leakguard._core.observe import is_turnover, look_near_half
 from leakguard._core.suspects import (
     NO_RESOURCES,
     Resources,
@@ -107,10 +107,13 @@ def _explained_share(
 
 
 def resources_of(looks: Sequence[Checkpoint]) -> Resources:
-    """Return how many more files and threads there were at the end, for each call."""
+    """Return how many more files and threads the later half of the calls has left.
+
+    The earlier half may have filled pools.
+    """
     if not looks:
         return NO_RESOURCES
-    first, last = looks[0], looks[-1]
+    first, last = look_near_half(looks), looks[-1]
     calls = last.calls - first.calls
     if calls < LEAST_CALLS:
         return NO_RESOURCES

@@ -71,7 +71,7 @@ def growth_rows(looks: Sequence[Checkpoint]) -> tuple[GrowthRow, ...]:
     if len(looks) < 2:
         return ()
     calls = [look.calls for look in looks]
-    last, middle = looks[-1], _look_near_half(looks)
+    last, middle = looks[-1], look_near_half(looks)
     floor = max(SITE_FLOOR_BYTES, SITE_FLOOR_BYTES_PER_CALL * (calls[-1] / 2))
     rows = []
     for frame, (size, _) in last.sites.items():
@@ -112,7 +112,7 @@ def is_turnover(
     interpreter's of those it serves itself, the C heap's of the larger ones. Growth
     up to ``blocks`` or ``size_bytes`` is too little for them to tell.
     """
-    last, middle = looks[-1], _look_near_half(looks)
+    last, middle = looks[-1], look_near_half(looks)
     if row.size.slope <= _SMALL_BLOCK_BYTES * row.blocks.slope:
         if not last.python_blocks:  # PYTHONMALLOC=malloc: they are not counted
             return False
@@ -126,7 +126,8 @@ def is_turnover(
     return row.size.grown > size_bytes and seen < row.size.grown / 4
 
 
-def _look_near_half(looks: Sequence[Checkpoint]) -> Checkpoint:
+def look_near_half(looks: Sequence[Checkpoint]) -> Checkpoint:
+    """Return the look after which the later half of the calls begins."""
     half = looks[-1].calls * 0.45
     return [look for look in looks if look.calls <= half or look is looks[0]][-1]
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 #: All habits by name.
 HABITS: Mapping[str, Habit] = {**HOLDER_HABITS, **RESOURCE_HABITS}
-#: New descriptors or threads for each unit of work from which they are the leak.
-_RESOURCES_PER_CALL = 0.2
+#: New descriptors or threads for each unit of work from which they are the leak; and
+#: threads where nothing else is known.
+_RESOURCES_PER_CALL, _LEAST_THREADS_PER_CALL = 0.2, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,11 @@ class Clues:
         if self.files_per_call >= _RESOURCES_PER_CALL:
             return "file"
         return "thread" if self.threads_per_call >= _RESOURCES_PER_CALL else None
+
+    @property
+    def gains_threads(self) -> bool:
+        """Whether threads are the only thing known to grow, if slowly."""
+        return self.threads_per_call >= _LEAST_THREADS_PER_CALL
 
     @property
     def shape(self) -> str | None:
@@ -163,7 +169,7 @@ _ALL_TASKS = r"\b_(?:all|scheduled|eager)_tasks\b"
 _WEAK = r"\Aweakref\.\w*Ref"
 _DEFAULT, _LABEL = r"\.__(?:kw)?defaults__", r"label|metric"
 RULES: tuple[Rule, ...] = (
-    _rule("thread-without-end", is_native="True", resource="thread"),
+    _rule("thread-without-end", is_native="True", gains_threads="True"),
     _rule("native-call", function=".", is_native="True"),
     _rule("native", is_native="True"),
     _rule("cycle-with-finalizer", finalized=".", is_cycle="True"),
@@ -185,6 +191,7 @@ RULES: tuple[Rule, ...] = (
     _rule("client-per-call", main_types=_CLIENT),
     _rule("unclosed-connection", main_types=_CONNECTION),
     _rule("unclosed-connection", main_types=".", resource="file"),
+    _rule("suspended-generator", main_types=r"\A(?:async_)?generator\Z"),
     _rule("kept-traceback", types=r"\A(?:traceback|frame)\Z"),
     _rule("class-per-call", main_types=r"\Atype\Z"),
     _rule("module-per-call", main_types=r"\Amodule\Z"),
@@ -200,7 +207,6 @@ RULES: tuple[Rule, ...] = (
     _rule("listener", owner_path=_LISTENING),
     _rule("listener", entry_types=_CALLABLE),
     _rule("class-per-call", types=r"\Atype\Z"),
-    _rule("suspended-generator", main_types=r"\A(?:async_)?generator\Z"),
     _rule("queue-without-consumer", parent_type=_QUEUE),
     _rule("dead-weakrefs", main_types=_WEAK),
     _rule("thread-local", owner_types=_LOCAL),
@@ -224,8 +230,8 @@ RULES: tuple[Rule, ...] = (
     _rule("lagging-tee", types=r"\Aitertools\._?tee"),
     _rule("growing-buffer", holder_type=_BUFFER),
     _rule("growing-buffer", shape="block"),
-    _rule("growing-chain", shape="chain"),
-    _rule("thread-without-end", resource="thread"),
+    _rule("growing-chain", types=".", shape="chain"),
+    _rule("thread-without-end", gains_threads="True"),
 )
 
 

@@ -12,9 +12,10 @@ from tests.core.builders import look
 
 
 def test_files_and_threads_are_told_for_each_call() -> None:
-    first = replace(look(10), open_files=7, threads=1)
-    last = replace(look(110), open_files=107, threads=26)
-    assert resources_of([first, look(50), last]) == Resources(1.0, 0.25)
+    filling = replace(look(1), open_files=0, threads=0)
+    middle = replace(look(40), open_files=7, threads=1)
+    last = replace(look(140), open_files=107, threads=26)
+    assert resources_of([filling, middle, look(90), last]) == Resources(1.0, 0.25)
 
 
 @pytest.mark.parametrize("calls", [[], [10], [10, 20]])

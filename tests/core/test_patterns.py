@@ -50,7 +50,7 @@ CASES = (
         "thread-without-end",
         "thread",
         "join",
-        Clues(is_native=True, threads_per_call=1.0),
+        Clues(is_native=True, threads_per_call=0.02),
     ),
     Case(
         "native-call",
@@ -166,6 +166,12 @@ CASES = (
         _more(_STORE, files_per_call=1.0),
     ),
     Case(
+        "suspended-generator",
+        "registry",
+        "close() them",
+        _held("shop.searches", "list", "generator", types="generator frame"),
+    ),
+    Case(
         "kept-traceback",
         "traceback",
         "__traceback__",
@@ -246,12 +252,6 @@ CASES = (
         "class",
         "once at import",
         _held("shop.forms", "dict", "dict", types="dict type"),
-    ),
-    Case(
-        "suspended-generator",
-        "registry",
-        "close() them",
-        _held("shop.searches", "list", "generator"),
     ),
     Case(
         "queue-without-consumer",
@@ -362,10 +362,10 @@ CASES = (
     Case(
         "growing-chain",
         "other",
-        "shop.head",
+        "Each new shop.Node",
         Clues(types=("shop.Node",), holder_type="shop.Node", owner_path="shop.head"),
     ),
-    Case("thread-without-end", "thread", "join", Clues(threads_per_call=1.0)),
+    Case("thread-without-end", "thread", "join", Clues(threads_per_call=0.02)),
 )
 OTHER = Case("other", "other", "its holder", Clues())
 

@@ -113,11 +113,23 @@ def judge(program: Program, answer: Run) -> Outcome:
     if program.kind == "leak" and not _named(program, verdict, suspects):
         first = describe(suspects[0]) if suspects else "nobody"
         complaints.append(f"the first suspect is {first}, not {_wanted(program)}")
-    if program.c_function and suspects:
-        function = suspects[0].get("type") or "not known"
-        if program.c_function not in function:
-            complaints.append(f"C function {function}, not {program.c_function}")
+    if suspects:
+        complaints += _about_the_first(program, suspects[0])
     return Outcome(tuple(complaints))
+
+
+def _about_the_first(program: Program, suspect: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the pattern and the C function of a suspect."""
+    complaints = []
+    pattern = suspect.get("pattern")
+    # Without a holder there may be nothing to go by; then it is not claimed, either.
+    unclaimed = (None,) if suspect.get("owner") else (None, "other")
+    if program.pattern and pattern not in (*unclaimed, program.pattern):
+        complaints.append(f"pattern {pattern}, not {program.pattern}")
+    function = suspect.get("type") or "not known"
+    if program.c_function and program.c_function not in function:
+        complaints.append(f"C function {function}, not {program.c_function}")
+    return complaints
 
 
 def _named(program: Program, verdict: str, suspects: list[dict[str, Any]]) -> bool:

@@ -117,8 +117,8 @@ def _details(program: catalogue.Program, document: dict[str, Any]) -> str:
         wrong = runner.growth_in_range(program, document) is False
         expected = f" (true: {program.bytes_per_call})" if wrong else ""
         details.append(f"{growth:.0f} B/call{expected}")
-    if suspects and program.pattern not in (None, suspects[0].get("pattern")):
-        details.append(f"pattern {suspects[0].get('pattern')}, not {program.pattern}")
+    if suspects and program.habit not in (None, suspects[0].get("habit")):
+        details.append(f"habit {suspects[0].get('habit')}, not {program.habit}")
     return ", ".join(details)
 
 

@@ -11,6 +11,7 @@ import pytest
 import runner
 
 from leakguard._core import records
+from leakguard._core.patterns import HABITS
 
 ALL = catalogue.programs()
 LEAKS = catalogue.programs("leak")
@@ -93,6 +94,7 @@ def test_a_leak_states_its_rate_and_a_known_pattern(
     low, high = program.bytes_per_call
     assert 0 < low < high <= 100_000
     assert program.pattern in (*get_args(records.Pattern), None)
+    assert program.habit in (*HABITS, None)
 
 
 @pytest.mark.parametrize("program", INNOCENTS, ids=named)
@@ -149,6 +151,21 @@ def test_the_judge_refuses_to_accuse_an_innocent() -> None:
     assert complaints(INNOCENT, 0, report("cache")) == ""
     assert "accused" in complaints(INNOCENT, 0, report("cache", accused))
     assert "verdict leak" in complaints(INNOCENT, 1, report("leak", accused))
+
+
+def test_the_judge_refuses_another_pattern_or_c_function() -> None:
+    right = suspect(LEAK, min(LEAK.marked_lines), "subscribe")
+    assert complaints(LEAK, 1, report("leak", {**right, "pattern": "listener"})) == ""
+    other = report("leak", {**right, "pattern": "registry"})
+    assert complaints(LEAK, 1, other) == "pattern registry, not listener"
+    native = next(p for p in LEAKS if p.name == "ctypes_malloc")
+    for function, wrong in (("malloc (ctypes)", ""), (None, "C function not known,")):
+        taken = {"source": "native", "type": function}
+        assert wrong in complaints(native, 1, report("native-leak", taken))
+    assert (
+        complaints(native, 1, report("native-leak", {**taken, "type": "libc.malloc"}))
+        == ""
+    )
 
 
 def test_a_missing_report_is_a_complaint() -> None:
