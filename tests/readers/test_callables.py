@@ -40,7 +40,7 @@ class Odd:
         (functools.partial(len), "functools.partial"),
         (ctypes.memset, "a function (ctypes)"),
     ],
-    ids=str,
+    ids=[f"callable{number}" for number in range(12)],  # some tell an address
 )
 def test_a_callable_has_a_name(function: object, name: str) -> None:
     assert function_name(function) == name
