@@ -85,8 +85,8 @@ class Walk:
         self._most, self._rest = most_objects, rest
         self._items: list[object] = []
         self._parents = array("q")
-        self._at = dict.fromkeys(hidden, -1)
-        self.own_ids = {id(self._items)}
+        self.own_ids = {id(self), id(self._items)}
+        self._at = dict.fromkeys((*hidden, *self.own_ids), -1)
         self._own, self._libraries = _tables()
         for table in (*self._own, *self._libraries):
             self._at[id(table)] = -1
