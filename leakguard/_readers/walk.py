@@ -26,6 +26,7 @@ from leakguard._readers.attributes import (
     is_a,
     module_file,
     module_tables,
+    referents_of,
 )
 from leakguard._readers.containers import LRU, entries, length_of, newest_entries
 from leakguard._readers.source import is_own, library_directories
@@ -198,6 +199,5 @@ def _parts(item: object, *, is_root: bool) -> Iterable[object]:
             return chain.from_iterable(newest_entries(item, _SAMPLED))
         if kind is type or is_a(item, type):
             return list(dict_of(item).values())  # type: ignore[arg-type]
-        if kind is LRU:
-            return ()
+        return () if kind is LRU else referents_of(item)
     return gc.get_referents(item)
