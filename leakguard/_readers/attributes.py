@@ -39,7 +39,8 @@ _PLAIN_DICT_TYPES = (
 
 def is_a(item: object, kind: type[_T]) -> TypeGuard[_T]:
     """Return whether an object's real type is ``kind`` or below it."""
-    return any(base is kind for base in mro_of(type(item)))
+    real = type(item)
+    return real is kind or any(base is kind for base in mro_of(real))
 
 
 def is_any(item: object, kinds: tuple[type, ...]) -> bool:

@@ -73,7 +73,10 @@ def length_of(item: object) -> int:
 
 
 def _length_for(kind: type) -> Callable[[Any], int] | None:
-    for base in mro_of(kind):
+    found = _LENGTHS.get(id(kind))
+    if found is not None:
+        return found
+    for base in mro_of(kind)[1:]:
         found = _LENGTHS.get(id(base))
         if found is not None:
             return found

@@ -3,8 +3,9 @@
 Rules of this file: no user code runs, attributes are read past descriptors, keys are
 never formatted by ``repr``. A key is shown only where the program itself may have
 written it: a name-like ``str`` in a dict that is no larger than a table, and one that
-the interpreter keeps once for all, as it does with the names and the name-like
-constants of code. What comes in by a socket, a file or a database is not kept so.
+stands in the code of the application's functions, or that the interpreter keeps once
+for all, as it does with the names and the plainest constants of code. What comes in by
+a socket, a file or a database is neither.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from leakguard._readers.roots import SUSPENDED, coroutine_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from leakguard._readers.roots import Roots
+
 _NAME_LIKE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,30}\Z")
 _NAMED_KEYS_IN_DICT = 64
 #: CPython 3.12 never lets go of a text that it was asked to keep once, so asking
@@ -44,7 +47,7 @@ _CONTEXT_PARTS = (
 _HELD_BY_EXCEPTIONS = ("__traceback__", "__context__", "__cause__", "args")
 
 
-def edge(chain: Sequence[object], index: int, modules: dict[int, str]) -> str:
+def edge(chain: Sequence[object], index: int, roots: Roots) -> str:
     """Return how the object at ``index`` hangs on the one before it.
 
     It is empty where the two are one thing to a developer, such as an instance and
@@ -53,10 +56,10 @@ def edge(chain: Sequence[object], index: int, modules: dict[int, str]) -> str:
     parent, child = chain[index - 1], chain[index]
     if _is_hidden(chain, index):
         return ""
-    attributes = _is_attribute_table(chain, index - 1, modules)
+    attributes = _is_attribute_table(chain, index - 1, roots.modules)
     holder = chain[index - 2] if index > 1 else None
     if is_a(parent, dict):
-        return _dict_edge(parent, child, attributes=attributes)
+        return _dict_edge(parent, child, roots, attributes=attributes)
     if is_a(holder, types.FunctionType) and parent is holder.__closure__:
         return _variable(holder, child)
     if _is_context_part(parent):
@@ -121,24 +124,27 @@ def _context_edge(above: Sequence[object], child: object) -> str:
     return "→"
 
 
-def _dict_edge(parent: dict[Any, Any], child: object, *, attributes: bool) -> str:
+def _dict_edge(
+    parent: dict[Any, Any], child: object, roots: Roots, *, attributes: bool
+) -> str:
     for key, value in list(dict.items(parent)):
         if value is child or key is child:
             if type(key) is not str:
                 return "[…]"
             if attributes and key.isidentifier():
                 return f".{key}"
-            return f"['{key}']" if is_shown(key, len(parent)) else "[…]"
+            return f"['{key}']" if is_shown(key, len(parent), roots) else "[…]"
     return ""
 
 
-def is_shown(key: str, length: int) -> bool:
+def is_shown(key: str, length: int, roots: Roots) -> bool:
     """Return whether a key of a dict of this length may stand in a report."""
-    small = length <= _NAMED_KEYS_IN_DICT
-    return bool(small and _NAME_LIKE_KEY.match(key)) and _is_of_the_program(key)
+    if length > _NAMED_KEYS_IN_DICT or not _NAME_LIKE_KEY.match(key):
+        return False
+    return key in roots.constants or _is_kept(key)
 
 
-def _is_of_the_program(text: str) -> bool:
+def _is_kept(text: str) -> bool:
     """Return whether the interpreter keeps this very text once for all."""
     asked = getattr(sys, "_is_interned", None)
     if asked is not None:

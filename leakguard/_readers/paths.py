@@ -34,7 +34,7 @@ def describe(
     path = roots.name(chain[0])
     hops = [(path, roots.type_of(chain[0]))]
     for index in range(1, len(chain)):
-        piece = edge(chain, index, roots.modules)
+        piece = edge(chain, index, roots)
         if piece:
             path += piece
             hops.append((path, type_name(chain[index])))

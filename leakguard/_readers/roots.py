@@ -14,22 +14,28 @@ from __future__ import annotations
 import sys
 import types
 from contextvars import Context
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from leakguard._readers.attributes import (
+    dict_of,
     is_a,
     is_any,
+    module_file,
+    module_tables,
     module_variables,
     modules_by_dict,
 )
 from leakguard._readers.heap import name_of_type, type_name
-from leakguard._readers.source import is_own
+from leakguard._readers.source import is_own, library_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Frames of a thread that are looked at, innermost first.
 _MOST_FRAMES = 200
+#: Longer texts are no keys to show.
+_SHORT_TEXT = 31
 
 #: Suspended code, and where each of its kinds keeps the frame and the code.
 SUSPENDED: tuple[tuple[type[Any], str, str], ...] = (
@@ -53,6 +59,21 @@ class Roots:
             (_SUSPENDED, 2),
             ((types.FrameType,), 1),
         )
+
+    @cached_property
+    def constants(self) -> frozenset[str]:
+        """The short texts in the code of the application's functions.
+
+        Cost: 1 us per function.
+        """
+        libraries = library_directories()
+        found: set[str] = set()
+        for name, table in module_tables():
+            file = module_file(name)
+            if file is not None and not file.startswith(libraries):
+                for code in _codes_in(list(table.values())):
+                    found.update(c for c in code.co_consts if type(c) is str)
+        return frozenset(text for text in found if len(text) <= _SHORT_TEXT)
 
     def names(self, item: object) -> bool:
         """Return whether a path may begin here, and need not go on."""
@@ -83,6 +104,21 @@ class Roots:
     def type_of(self, root: object) -> str:
         """Return a root's type; the dict of a module stands for the module."""
         return "module" if id(root) in self.modules else type_name(root)
+
+
+def _codes_in(values: list[object]) -> Iterator[types.CodeType]:
+    """Yield the code of functions, of classes' methods, and what is nested in it."""
+    for value in values:
+        if is_a(value, type):
+            values += [
+                v for v in dict_of(value).values() if is_a(v, types.FunctionType)
+            ]
+        elif is_a(value, types.FunctionType):
+            pending = [value.__code__]
+            while pending:
+                code = pending.pop()
+                yield code
+                pending += [c for c in code.co_consts if type(c) is types.CodeType]
 
 
 def is_callback(item: object) -> bool:

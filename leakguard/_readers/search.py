@@ -49,7 +49,7 @@ _REST_SHARE = 0.1
 
 #: A pass that takes longer is worth a walk first, of so many objects, which spares
 #: most of them; so many entries of long containers are then compared.
-_QUICK_SECONDS, _WALKED, _COMPARED = 0.05, 30_000, 300_000
+_QUICK_SECONDS, _WALKED, _COMPARED = 0.05, 12_000, 300_000
 
 #: Levels of referrers searched; real owners are rarely more than six hops away.
 MAX_DEPTH = 14
@@ -105,7 +105,7 @@ class Search:
 
         Without a root the chain is just the target. Cost: one pass over the heap
         (20-50 ns per object) per level and for each dozen of objects in it; in a large
-        heap fewer, after a walk of 0.1 s.
+        heap fewer, after a walk of 0.03 s.
         """
         if self._passes.seconds <= _QUICK_SECONDS:
             return self._climbed(target, None) or [target]
@@ -123,8 +123,10 @@ class Search:
 
     def _walked(self) -> Walk:
         if self._walk is None:
-            most = _WALKED if self._passes.fit else MOST_OBJECTS
-            self._walk = Walk(most, self._hidden)
+            # What libraries hold is found by passes, where there may be any.
+            fit = self._passes.fit
+            most = _WALKED if fit else MOST_OBJECTS
+            self._walk = Walk(most, self._hidden, libraries=not fit)
             self._hidden = self._hidden | self._walk.own_ids
             self._walk.run(self._out_of_time)
         return self._walk

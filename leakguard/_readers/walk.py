@@ -13,6 +13,7 @@ never more than its number of objects.
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import types
 import weakref
@@ -77,19 +78,25 @@ class Walk:
         most_objects: int = MOST_OBJECTS,
         hidden: Iterable[int] = (),
         rest: Callable[[float], object] = time.sleep,
+        *,
+        libraries: bool = True,
     ) -> None:
         """Begin at the modules; ``rest`` is called between two steps.
 
-        ``hidden`` are ids of the profiler's own containers.
+        ``hidden`` are ids of the profiler's own containers; without ``libraries`` only
+        the application's own modules are roots.
         """
-        self._most, self._rest = most_objects, rest
+        self._rest = rest
         self._items: list[object] = []
         self._parents = array("q")
-        self._at = dict.fromkeys(hidden, -1)
-        self.own_ids = {id(self._items)}
-        self._own, self._libraries = _tables()
-        for table in (*self._own, *self._libraries):
-            self._at[id(table)] = -1
+        self.own_ids = {id(self), id(self._items)}
+        self._at = dict.fromkeys((*hidden, *self.own_ids), -1)
+        own, others = _tables()
+        self._at.update((id(table), -1) for table in (*own, *others))
+        self._stages = [(own, most_objects)]
+        if libraries:
+            own_share = int(most_objects * _OWN_SHARE)
+            self._stages = [(own, own_share), (others, most_objects)]
 
     def __contains__(self, ident: int) -> bool:
         """Return whether the object of this ``id`` was seen."""
@@ -102,8 +109,7 @@ class Walk:
     def run(self, out_of_time: Callable[[], bool]) -> None:
         """Walk, until all is seen that may be, or until it is time to end."""
         at = 0
-        for tables, share in ((self._own, _OWN_SHARE), (self._libraries, 1.0)):
-            most = int(self._most * share)
+        for tables, most in self._stages:
             for table in tables:
                 self._add(table, -1)
             while at < len(self._items):
@@ -151,9 +157,9 @@ class Walk:
         self._parents.append(parent)
 
     def _look_below(self, at: int, most: int) -> None:
-        known = self._at
+        known = self._at  # modules are leaves: their dicts are roots
         for part in _parts(self._items[at], is_root=self._parents[at] < 0):
-            if id(part) in known or id(type(part)) in _LEAVES:
+            if id(type(part)) in _LEAVES or id(part) in known:
                 continue
             if gc.is_tracked(part) or type(part) is dict:
                 if len(self._items) >= most:
@@ -171,7 +177,8 @@ def _tables() -> tuple[list[object], list[object]]:
     for name, table in reversed(module_tables()):
         file = module_file(name)
         if file is None or not is_own(file):
-            found[file is None or file.startswith(places)].append(table)
+            known = name.partition(".")[0] in sys.stdlib_module_names
+            found[known if file is None else file.startswith(places)].append(table)
     return found
 
 
@@ -185,12 +192,12 @@ def _holds(container: object, target: object) -> bool:
 def _parts(item: object, *, is_root: bool) -> Iterable[object]:
     """Return what an object leads to, of a long container its newest entries."""
     kind = type(item)
-    if kind is types.FunctionType:
-        return referents_of(item)
-    if is_a(item, type):
-        return list(dict_of(item).values())
-    if type(item) is tuple:
-        return item[:_WHOLE]
-    if length_of(item) > (_MOST_VARIABLES if is_root else _WHOLE):
-        return chain.from_iterable(newest_entries(item, _SAMPLED))
-    return () if kind is LRU else referents_of(item)
+    if kind is tuple:
+        return item[:_WHOLE]  # type: ignore[index,no-any-return]
+    if kind is not types.FunctionType and kind is not types.CellType:
+        if length_of(item) > (_MOST_VARIABLES if is_root else _WHOLE):
+            return chain.from_iterable(newest_entries(item, _SAMPLED))
+        if kind is type or is_a(item, type):
+            return list(dict_of(item).values())  # type: ignore[arg-type]
+        return () if kind is LRU else referents_of(item)
+    return gc.get_referents(item)

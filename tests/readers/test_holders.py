@@ -281,6 +281,13 @@ def test_a_global_holder_comes_with_the_bound_its_module_keeps(
     assert holding.bound == Bound("the check in check()", 500)
 
 
+def test_of_a_heap_too_large_to_list_what_has_a_name_is_followed(
+    shop: ModuleType,
+) -> None:
+    followed = Followed(pause_seconds=0.0)
+    assert any(item is shop.orders for item in followed.containers)
+
+
 def test_out_of_time_nothing_more_is_described(shop: ModuleType) -> None:
     grown = [Grown(shop.orders, 1, {}, ()), Grown(shop.by_key, 1, {}, ())]
     clock = count().__next__

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from leakguard._readers import edges
 from leakguard._readers.places import (
     Route,
     chain_along,
@@ -91,7 +92,10 @@ PATHS = [
 ]
 
 
-def test_containers_are_found_by_name(program: Program) -> None:
+def test_containers_are_found_by_name(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edges, "_questions_left", 10_000)
     program(SHOP)
     walk = Walk()
     walk.run(lambda: False)

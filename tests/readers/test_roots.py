@@ -227,13 +227,24 @@ def test_frames_of_ours_hold_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("key", ["order", "vip_users"])
 def test_a_key_that_the_program_wrote_is_shown(key: str) -> None:
-    assert is_shown(key, 64)
-    assert not is_shown(key, 65), "a table of the program's is not that long"
+    assert is_shown(key, 64, Roots())
+    assert not is_shown(key, 65, Roots()), "a table of the program's is not that long"
 
 
 def test_a_key_that_came_from_elsewhere_is_not_shown() -> None:
     came_in = b"order from a socket".decode().replace(" ", "_")
-    assert not is_shown(came_in, 3)
+    assert not is_shown(came_in, 3, Roots())
+
+
+def test_a_key_in_the_code_of_a_function_is_shown(program: Program) -> None:
+    program("""
+        class Views:
+            def created(self):
+                return [lambda: "order.created"]
+    """)
+    key = b"order.created".decode()
+    assert is_shown(key, 3, Roots())
+    assert not is_shown(key + ".late", 3, Roots())
 
 
 def test_asking_about_keys_is_bounded_where_it_leaves_something(
@@ -242,5 +253,5 @@ def test_asking_about_keys_is_bounded_where_it_leaves_something(
     monkeypatch.delattr(sys, "_is_interned", raising=False)
     monkeypatch.setattr(sys, "version_info", (3, 12))
     monkeypatch.setattr(edges, "_questions_left", 1)
-    assert is_shown("order", 3)
-    assert not is_shown("order", 3)
+    assert edges._is_kept("order")
+    assert not edges._is_kept("order")
