@@ -39,6 +39,7 @@ from leakguard._readers.process import (
     collects_automatically,
     read_counters,
 )
+from leakguard._readers.tracing import overhead_bytes
 from leakguard._runtime import work
 from leakguard._runtime.depth import calls_wanted, look_deep
 from leakguard._runtime.keepsakes import Keepsakes
@@ -149,12 +150,13 @@ def _look_deep(
     seen: list[Witness] = []
 
     def run() -> int:
-        begun = _settled()
+        begun, tracer = _settled(), overhead_bytes()
         done = subject.run(goal, until)
         ended = _settled()
         known = bool(ended.python_blocks)
         blocks = ended.python_blocks - begun.python_blocks if known else None
-        seen.append(Witness(done, blocks, _grown(0, begun, ended)))
+        heap = _grown(tracer - overhead_bytes(), begun, ended)
+        seen.append(Witness(done, blocks, heap))
         return done
 
     deep = look_deep(

@@ -176,7 +176,7 @@ def test_a_number_of_calls_is_kept() -> None:
         ((row(slope=64_000.0),), 60, 1_000, False),
         ((row(slope=64_000.0),), 60, None, True),
         ((row(slope=600.0, blocks=0.5),), 0, 0, False),
-        ((row(slope=400.0, blocks=0.5),), 0, 0, True),
+        ((row(slope=100.0, blocks=0.1),), 0, 0, True),
     ],
 )
 def test_growth_has_to_go_on_at_depth(
@@ -197,6 +197,7 @@ def test_growth_without_a_holder_must_exceed_what_the_interpreter_keeps() -> Non
     assert is_proven([small], 700)
     assert is_proven([replace(small, growth_bytes_per_call=1e5)], 20)
     assert not is_proven([replace(small, growth_bytes_per_call=500.0)], 100)
+    assert is_proven([replace(small, growth_bytes_per_call=500.0)], 300)
     one_buffer = replace(small, growth_count_per_call=0.0)
     assert not is_proven([one_buffer], 300)
     assert is_proven([one_buffer], 500)
