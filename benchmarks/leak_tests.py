@@ -95,8 +95,8 @@ def _score(tool: Tool, every: int) -> Score:
         alarms.count("leak"),
         alarms.count("fine"),
         seconds,
-        statistics.median(calls),
-        max(calls),
+        statistics.median(calls or [float("nan")]),
+        max(calls, default=float("nan")),
     )
 
 

@@ -18,8 +18,9 @@ from leakguard._core.robust import median
 from leakguard._core.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from leakguard._core.conclusion import Conclusion
     from leakguard._core.judge import Picture
     from leakguard._core.observe import Checkpoint, GrowthRow
     from leakguard._core.records import Suspect
@@ -127,6 +128,21 @@ def is_proven(suspects: Sequence[Suspect], calls: int) -> bool:
     large = size >= _SMALL_BLOCK_BYTES * blocks
     most = _UNHELD_LARGE_BYTES if large else _UNHELD_BYTES
     return held or blocks >= _UNHELD_BLOCKS or size >= most
+
+
+def without_foreign(
+    found: Conclusion, is_foreign: Callable[[Suspect], bool]
+) -> Conclusion:
+    """Return the findings without the suspects that are not the work's own."""
+    own = tuple(suspect for suspect in found.suspects if not is_foreign(suspect))
+    if len(own) == len(found.suspects):
+        return found
+    rate = sum(suspect.growth_bytes_per_call or 0.0 for suspect in own)
+    verdict = replace(found.verdict, growth_bytes_per_call=rate)
+    if not own:
+        reason = "What grew is the test runner's own: nothing of the test's is on it."
+        verdict = Verdict("steady", 0.9, reason, growth_bytes_per_call=0.0)
+    return replace(found, verdict=verdict, suspects=own)
 
 
 def stopped(calls: int) -> Verdict:
