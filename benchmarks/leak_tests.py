@@ -30,7 +30,7 @@ BUDGET = "at least 99 found, 0 false alarms, a marked fast test <= 1.5 s, unmark
 _UNMARKED = 1_000
 _PAIRS = 9
 _TEST = r"(?:\S*/)?test_(leak|fine)_\w+\.py"
-_OUTCOME = re.compile(rf"^(PASSED|FAILED|ERROR) {_TEST}", re.MULTILINE)
+_OUTCOME = re.compile(rf"^(PASSED|FAILED|ERROR|MEMORY PROBLEMS) {_TEST}", re.MULTILINE)
 _DURATION = re.compile(rf"^(\d+\.\d+)s call +{_TEST}", re.MULTILINE)
 #: Tool -> options of pytest, and what it needs in the environment.
 _RUNS: dict[Tool, tuple[tuple[str, ...], dict[str, str]]] = {
