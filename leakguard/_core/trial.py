@@ -18,8 +18,9 @@ from leakguard._core.robust import median
 from leakguard._core.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from leakguard._core.conclusion import Conclusion
     from leakguard._core.judge import Picture
     from leakguard._core.observe import Checkpoint, GrowthRow
     from leakguard._core.records import Suspect
@@ -47,11 +48,12 @@ _WITNESSED_BLOCKS, _WITNESSED_BYTES = 24, 256 * 1024
 #: pymalloc serves blocks up to this size and counts them.
 _SMALL_BLOCK_BYTES = 512
 #: At depth, growth must go on at this share of its rate, as the counters see it.
-_STEADY_SHARE, _LEAST_BYTES_AT_DEPTH = 0.25, 32 * 1024
+_STEADY_SHARE, _LEAST_BYTES_AT_DEPTH = 0.25, 8 * 1024
 #: The interpreter keeps up to 255 freed objects of a kind (asyncio's futures, contexts)
 #: where neither a collection nor a holder shows them. Growth without a holder must
-#: have come to more blocks than that, or to this many bytes of larger blocks.
-_UNHELD_BLOCKS, _UNHELD_BYTES = 300, 16 * 1024
+#: have come to more blocks than that, or to this many bytes, or of larger blocks to
+#: fewer bytes.
+_UNHELD_BLOCKS, _UNHELD_BYTES, _UNHELD_LARGE_BYTES = 300, 64 * 1024, 16 * 1024
 #: The C heap is shared with everything else: a short look believes less of it.
 NATIVE_FLOOR_BYTES = 512 * 1024
 
@@ -123,8 +125,24 @@ def is_proven(suspects: Sequence[Suspect], calls: int) -> bool:
     blocks = later * sum(s.growth_count_per_call or 0.0 for s in suspects)
     size = later * sum(s.growth_bytes_per_call or 0.0 for s in suspects)
     held = any(s.owner or s.pattern in {"cycle", "native"} for s in suspects)
-    large = size >= max(_UNHELD_BYTES, _SMALL_BLOCK_BYTES * blocks)
-    return held or blocks >= _UNHELD_BLOCKS or large
+    large = size >= _SMALL_BLOCK_BYTES * blocks
+    most = _UNHELD_LARGE_BYTES if large else _UNHELD_BYTES
+    return held or blocks >= _UNHELD_BLOCKS or size >= most
+
+
+def without_foreign(
+    found: Conclusion, is_foreign: Callable[[Suspect], bool]
+) -> Conclusion:
+    """Return the findings without the suspects that are not the work's own."""
+    own = tuple(suspect for suspect in found.suspects if not is_foreign(suspect))
+    if len(own) == len(found.suspects):
+        return found
+    rate = sum(suspect.growth_bytes_per_call or 0.0 for suspect in own)
+    verdict = replace(found.verdict, growth_bytes_per_call=rate)
+    if not own:
+        reason = "What grew is the test runner's own: nothing of the test's is on it."
+        verdict = Verdict("steady", 0.9, reason, growth_bytes_per_call=0.0)
+    return replace(found, verdict=verdict, suspects=own)
 
 
 def stopped(calls: int) -> Verdict:

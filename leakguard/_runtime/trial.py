@@ -33,12 +33,14 @@ from leakguard._core.trial import (
     stopped,
     time_for,
     undecided,
+    without_foreign,
 )
 from leakguard._readers.process import (
     available_bytes,
     collects_automatically,
     read_counters,
 )
+from leakguard._readers.tracing import overhead_bytes
 from leakguard._runtime import work
 from leakguard._runtime.depth import calls_wanted, look_deep
 from leakguard._runtime.keepsakes import Keepsakes
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from leakguard._core.conclusion import Conclusion
     from leakguard._core.evidence import DeepLook
     from leakguard._core.judge import Picture
+    from leakguard._core.records import Suspect
     from leakguard._readers.process import Counters
     from leakguard._readers.source import SourceMap
     from leakguard._runtime.window import Window
@@ -86,9 +89,12 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
     warm_up: int = WARM_UP_CALLS,
     seconds: float = 1.0,
     kinds: tuple[str, ...] = GROWTH_KINDS,
+    is_foreign: Callable[[Suspect], bool] = lambda _suspect: False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Trial:
     """Run the subject until it is clear whether it grows by more than is allowed.
+
+    What ``is_foreign`` is the growth of who calls the work, not of the work.
 
     Raises:
         WorkFailed: the work raised; everything is restored.
@@ -107,6 +113,7 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
         deep, on = _look_deep(subject, picture, clock() + seconds * DEPTH_SHARE)
         keepsakes.forget()
     found = _concluded(subject, sources, looks, picture, deep)
+    found = without_foreign(found, is_foreign)
     rate = found.verdict.growth_bytes_per_call or 0.0
     fails = found.verdict.kind in GUILTY and rate > allowed_bytes_per_call
     made = looks[-1].calls
@@ -149,12 +156,13 @@ def _look_deep(
     seen: list[Witness] = []
 
     def run() -> int:
-        begun = _settled()
+        begun, tracer = _settled(), overhead_bytes()
         done = subject.run(goal, until)
         ended = _settled()
         known = bool(ended.python_blocks)
         blocks = ended.python_blocks - begun.python_blocks if known else None
-        seen.append(Witness(done, blocks, _grown(0, begun, ended)))
+        heap = _grown(tracer - overhead_bytes(), begun, ended)
+        seen.append(Witness(done, blocks, heap))
         return done
 
     deep = look_deep(

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakguard._core import trial
+from leakguard._core.conclusion import Conclusion
 from leakguard._core.judge import LEAST_CALLS, Picture
-from leakguard._core.records import Owner
+from leakguard._core.records import Owner, Verdict
 from leakguard._core.trial import (
     QUIET_CALLS,
     SLOWING_CALLS,
@@ -28,6 +29,7 @@ from leakguard._core.trial import (
     stopped,
     time_for,
     undecided,
+    without_foreign,
 )
 from tests.core.builders import APP, PACKAGE, law, look, quick, row, suspect, watch
 
@@ -176,7 +178,7 @@ def test_a_number_of_calls_is_kept() -> None:
         ((row(slope=64_000.0),), 60, 1_000, False),
         ((row(slope=64_000.0),), 60, None, True),
         ((row(slope=600.0, blocks=0.5),), 0, 0, False),
-        ((row(slope=400.0, blocks=0.5),), 0, 0, True),
+        ((row(slope=100.0, blocks=0.1),), 0, 0, True),
     ],
 )
 def test_growth_has_to_go_on_at_depth(
@@ -197,6 +199,7 @@ def test_growth_without_a_holder_must_exceed_what_the_interpreter_keeps() -> Non
     assert is_proven([small], 700)
     assert is_proven([replace(small, growth_bytes_per_call=1e5)], 20)
     assert not is_proven([replace(small, growth_bytes_per_call=500.0)], 100)
+    assert is_proven([replace(small, growth_bytes_per_call=500.0)], 300)
     one_buffer = replace(small, growth_count_per_call=0.0)
     assert not is_proven([one_buffer], 300)
     assert is_proven([one_buffer], 500)
@@ -223,6 +226,18 @@ def test_a_trial_that_could_not_tell_says_what_would_decide() -> None:
     )
     counted = undecided(pair(100), picture(row(grown=2048)), replace(TERMS, calls=100))
     assert "(2.0 KiB came in the later half of them); calls=400 would" in counted.reason
+
+
+def test_growth_of_the_test_runner_is_not_the_tests() -> None:
+    one, other = replace(suspect(), rank=1), replace(suspect(), rank=2)
+    verdict = Verdict("leak", 0.9, "It grows.", growth_bytes_per_call=2048.0)
+    found = Conclusion(verdict, (one, other), ())
+    assert without_foreign(found, lambda _one: False) is found
+    some = without_foreign(found, lambda item: item.rank == 2)
+    assert some.suspects == (one,)
+    assert some.verdict.growth_bytes_per_call == one.growth_bytes_per_call
+    none = without_foreign(found, lambda _one: True)
+    assert (none.verdict.kind, none.suspects) == ("steady", ())
 
 
 def test_growth_that_stopped_is_a_cache() -> None:
