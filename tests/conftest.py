@@ -10,6 +10,7 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.kernel_groups import group, mount_point
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["group", "mount_point"]  # fixtures for all tests
+
+#: For runs that repeat what others have tried in full.
+settings.register_profile("few", max_examples=10)
 
 #: CPython 3.12 moves some hundred immortal objects there by itself.
 MOST_FROZEN_BY_ITSELF = 2_000
