@@ -120,7 +120,7 @@ class Protection:
     def ticked(self, seen: State) -> float:
         """Do what this look calls for; return how soon the next one should come.
 
-        Cost: about 20 µs, and some hundred more at a change of level.
+        Cost: about 40 µs, and some hundred more at a change of level.
         """
         at = seen.sample.t_seconds if seen.sample is not None else self._clock()
         look = self._look(at, seen)
