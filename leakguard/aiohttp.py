@@ -55,19 +55,8 @@ def middleware(
     @new_style
     async def guarded(request: Request, handler: Handler) -> StreamResponse:
         gate = door.gate or door.find_gate()
-        path = request.path
-        if path in door.own_paths:
-            if path == door.readiness_path:
-                return _response(readiness(ready=gate.ready))
-            found = await ask_debug(door, _asked(request))
-            if found is not None:
-                response = _response(found)
-                response.force_close()
-                return response
-        refusal = None if gate.is_open else door.refuse(gate, request, path)
-        if refusal is not None:
-            response = _response(refuse(refusal, request.headers.get("Accept")))
-            response.force_close()
+        response = await _instead(door, gate, request)
+        if response is not None:
             return response
         gate.begin()
         try:
@@ -80,6 +69,27 @@ def middleware(
             _end(gate, request)
 
     return guarded
+
+
+async def _instead(
+    door: Door[Request], gate: Gate, request: Request
+) -> Response | None:
+    """Return what is answered here, or in place of the application."""
+    path = request.path
+    answer = None
+    if path in door.own_paths:
+        if path == door.readiness_path:
+            return _response(readiness(ready=gate.ready))
+        answer = await ask_debug(door, _asked(request))
+    if answer is None and not gate.is_open:
+        refusal = door.refuse(gate, request, path)
+        if refusal is not None:
+            answer = refuse(refusal, request.headers.get("Accept"))
+    if answer is None:
+        return None
+    response = _response(answer)
+    response.force_close()
+    return response
 
 
 def _end(gate: Gate, request: Request) -> None:

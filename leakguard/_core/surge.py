@@ -47,7 +47,7 @@ class Surge(NamedTuple):
 def looked(
     surge: Surge, at_seconds: float, used_bytes: int, peak_bytes: int = 0
 ) -> Surge:
-    """Return what is to be expected after a look. Cost: about 5 µs.
+    """Return what is to be expected after a look. Cost: about 7 µs.
 
     ``peak_bytes`` is the most that was used since the last look, where that is known.
     """

@@ -48,13 +48,13 @@ def read_ledger(root: str = "/") -> LedgerReading:
     if heap is None:
         unseen.append(f"native memory in use: psutil cannot ask {allocator} for it")
     pools = _pools(residence := reside(mappings), counters.python_blocks)
-    ledger = make_ledger(
-        residence,
-        shared_bytes=status.get("RssShmem", 0),
-        heap=heap,
-        pools=pools if isinstance(pools, Pools) else None,
-    )
-    if not mappings:
+    if mappings:
+        known = pools if isinstance(pools, Pools) else None
+        shared_bytes = status.get("RssShmem", 0)
+        ledger = make_ledger(
+            residence, shared_bytes=shared_bytes, heap=heap, pools=known
+        )
+    else:
         ledger = without_mappings(status, heap)
     unseen.append(
         f"Python's memory: {pools.reason}"

@@ -20,18 +20,19 @@ def name_for_user() -> str:
     return f"leakguard-{os.geteuid()}"
 
 
-def open_private(path: str) -> int:
+def open_private(path: str, *, make: bool = True) -> int:
     """Return an open descriptor of the directory, which is made if need be.
 
-    Nobody else can have planted a link in it.
+    Nobody else can have planted a link in it. Who only reads does not ``make`` it.
 
     Raises:
         OSError: it cannot be opened, or others may look into it.
 
     """
     name_for_user()
-    with suppress(FileExistsError):
-        Path(path).mkdir(0o700)
+    if make:
+        with suppress(FileExistsError):
+            Path(path).mkdir(0o700)
     here = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     found = os.fstat(here)
     if found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o077:

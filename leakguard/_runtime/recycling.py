@@ -36,7 +36,7 @@ from leakguard._readers.servers import (
     uvicorn_server,
 )
 from leakguard._runtime.siblings import (
-    open_shared,
+    read_legacy,
     read_shared,
     take_turn,
     write_shared,
@@ -119,17 +119,11 @@ class Recycler:
         """
         try:
             worker = read_worker(self._look())
-            if isinstance(worker, Unknown):
-                return Legacy()
-            shared = open_shared(worker, self._directories)
-            if isinstance(shared, Objection):
-                return Legacy()
-            try:
-                return read_shared(shared)[1]
-            finally:
-                os.close(shared)
-        except Exception:  # noqa: BLE001 - never the program's trouble
-            return Legacy()
+            if not isinstance(worker, Unknown):
+                return read_legacy(worker, self._directories)
+        except Exception as error:  # noqa: BLE001 - never the program's trouble
+            _log.debug("nothing is inherited: %s", type(error).__name__)
+        return NOTHING_LEFT
 
     def consider(
         self, action: Action, seen: State, legacy: Legacy = NOTHING_LEFT

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from leakguard._core.recycling import Legacy, Objection
+from leakguard._core.recycling import NOTHING_LEFT, Legacy, Objection
 from leakguard._runtime.private_directory import name_for_user, open_private
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def take_turn(worker: Worker, directories: Iterable[str] | None) -> int | Object
     """Return the open and locked file of this master's workers."""
     import fcntl
 
-    turn = open_shared(worker, directories)
+    turn = _opened(worker, directories, os.O_RDWR | os.O_CREAT)
     if isinstance(turn, Objection):
         return turn
     try:
@@ -37,19 +37,15 @@ def take_turn(worker: Worker, directories: Iterable[str] | None) -> int | Object
     return turn
 
 
-def open_shared(worker: Worker, directories: Iterable[str] | None) -> int | Objection:
-    """Return the open file of this master's workers.
-
-    In a directory of this user's alone: nobody else can have planted a link there.
-    """
-    name = f"recycling-{worker.master_pid}-{worker.master_started}"
-    why = "no directory"
-    for parent in directories if directories is not None else shared_directories():
-        try:
-            return _open_private(parent, name)
-        except OSError as error:  # noqa: PERF203 - the next one may do
-            why = f"{parent}: {error.strerror or type(error).__name__}"
-    return Objection("lock", f"it can share no lock with the others ({why})")
+def read_legacy(worker: Worker, directories: Iterable[str] | None) -> Legacy:
+    """Return what the last of this master's workers left behind; nothing is made."""
+    shared = _opened(worker, directories, os.O_RDONLY)
+    if isinstance(shared, Objection):
+        return NOTHING_LEFT
+    try:
+        return read_shared(shared)[1]
+    finally:
+        os.close(shared)
 
 
 def shared_directories() -> list[str]:
@@ -58,17 +54,36 @@ def shared_directories() -> list[str]:
     return [*filter(None, named), "/tmp", "/dev/shm"]  # noqa: S108 - made private
 
 
-def _open_private(parent: str, name: str) -> int:
-    """Open a file in this user's directory below ``parent``, both made if need be.
+def _opened(
+    worker: Worker, directories: Iterable[str] | None, flags: int
+) -> int | Objection:
+    """Return the open file of this master's workers.
+
+    In a directory of this user's alone: nobody else can have planted a link there.
+    """
+    name = f"recycling-{worker.master_pid}-{worker.master_started}"
+    why = "no directory"
+    for parent in directories if directories is not None else shared_directories():
+        try:
+            return _open_private(parent, name, flags)
+        except OSError as error:  # noqa: PERF203 - the next one may do
+            why = f"{parent}: {error.strerror or type(error).__name__}"
+    return Objection("lock", f"it can share no lock with the others ({why})")
+
+
+def _open_private(parent: str, name: str, flags: int) -> int:
+    """Open a file in this user's directory below ``parent``.
+
+    With ``O_CREAT`` both are made if need be.
 
     Raises:
         OSError: that is not possible, or the directory is not this user's alone.
 
     """
-    directory = open_private(f"{parent}/{name_for_user()}")
+    path = f"{parent}/{name_for_user()}"
+    directory = open_private(path, make=bool(flags & os.O_CREAT))
     try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-        return os.open(name, flags, 0o600, dir_fd=directory)
+        return os.open(name, flags | os.O_NOFOLLOW, 0o600, dir_fd=directory)
     finally:
         os.close(directory)
 

@@ -1,13 +1,14 @@
 """A daemon thread that sleeps between its steps and can be woken to end.
 
 It is a native thread even beside gevent, whose green threads do not run while the
-program computes. Nothing that it does reaches the program: what it raises ends it
-in silence.
+program computes. Nothing that it does reaches the program: what it raises ends it,
+and only its log at the level DEBUG tells.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from leakguard._readers.threads import native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_log = logging.getLogger("leakguard")
 
 
 class DaemonThread:
@@ -30,7 +33,7 @@ class DaemonThread:
 
         """
         self.stopping = False
-        self._run = run
+        self._run, self._name = run, name
         self._ident: int | None = None
         self._wake, self._done = _held_lock(), _held_lock()
         self._thread: threading.Thread | None = None
@@ -70,8 +73,8 @@ class DaemonThread:
         try:
             leave_signals_to_main()
             self._run(self)
-        except Exception:  # noqa: BLE001, S110 - never the program's trouble
-            pass
+        except Exception as error:  # noqa: BLE001 - never the program's trouble
+            _log.debug("%s has ended: %s", self._name, type(error).__name__)
         finally:
             self._done.release()
 

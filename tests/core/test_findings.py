@@ -84,6 +84,19 @@ def test_growth_is_told_per_unit_of_work_where_it_is_counted() -> None:
     assert first.growth_bytes_per_second == pytest.approx(102_400, rel=0.01)
 
 
+def test_growth_that_goes_with_a_route_names_it() -> None:
+    found = findings()
+    looks = tuple(
+        replace(look, routes={"/orders": (look.work or 0) // 2, "/": at})
+        for at, look in enumerate(found.looks)
+    )
+    (first,) = weighed(replace(found, looks=looks)).suspects
+    assert first.route == "/orders"
+    assert first.growth_bytes_per_route_call == pytest.approx(2048, rel=0.01)
+    (first,) = weighed(found).suspects
+    assert first.route is first.growth_bytes_per_route_call is None
+
+
 def test_and_per_second_where_it_is_not() -> None:
     found = explain(weighed(findings(counted=False)), trend(), RISING)
     assert found.verdict.growth_bytes_per_call is None

@@ -107,6 +107,14 @@ def test_a_policy_may_shed_and_stay_ready() -> None:
     }
 
 
+def test_nobody_is_admitted_where_the_next_peak_would_go_beyond_the_limit() -> None:
+    near = PolicyState(level="critical", ratio=0.9, surge_ratio=0.12, peak_ratio=1.02)
+    assert gate_state(Policy(), near).admit_one_in == 0
+    assert near.at == "memory is at 90 % of its limit, at its peaks 102 %"
+    beyond = near._replace(ratio=1.01)
+    assert gate_state(Policy(), beyond).admit_one_in == 200
+
+
 @pytest.mark.parametrize(("ratio", "one_in"), [(0.95, 20), (0.975, 110), (1.2, 200)])
 def test_ever_fewer_are_admitted_towards_the_limit(ratio: float, one_in: int) -> None:
     assert at("critical", ratio).admit_one_in == one_in

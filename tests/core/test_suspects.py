@@ -279,7 +279,7 @@ def names_at(root: str) -> Names:
 
 @quick
 @given(
-    root=st.sampled_from(["/app/", "/home/me/work/shop/", "/srv/releases/41/"]),
+    root=st.sampled_from(["/app/", "/home/me/shop/", "/srv/releases/41/"]),
     line=st.integers(1, 10_000),
     before=st.integers(0, 3),
     rate=st.floats(50, 1e6),

@@ -9,21 +9,17 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import leakguard
 from leakguard import Guard, LeakguardError, previous_life
-from leakguard._core.cgroups import parse_mounts
 from leakguard._core.flight import Flight, Writer, documents, name_of
 from leakguard._readers.lives import read_boot, this_life
 from leakguard.lives import previous_lives
 from tests.core.test_flight import FLIGHT
+from tests.kernel_groups import write
 from tests.render.examples import LEAK
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SOURCE = str(Path(leakguard.__file__).parents[1])
 LIMIT_BYTES = 96 << 20
@@ -158,34 +154,10 @@ time.sleep(60)
 """
 
 
-def write(file: Path, text: object) -> None:
-    """Write, closing explicitly, and see that the kernel has taken it."""
-    descriptor = os.open(file, os.O_WRONLY)
-    try:
-        os.write(descriptor, str(text).encode())
-    finally:
-        os.close(descriptor)
-    assert file.read_text("ascii").strip() == str(text)
-
-
-@pytest.fixture
-def group() -> Iterator[Path]:
-    """Make a memory group of version 1 with a limit; it is removed afterwards."""
-    try:
-        mounts = parse_mounts(Path("/proc/self/mountinfo").read_text("utf-8"))
-        (mount,) = (m for m in mounts if m.root == "/" and "memory" in m.controllers)
-        made = Path(mount.mount_point) / f"leakguard-lives-{os.getpid()}"
-        made.mkdir()
-    except (OSError, ValueError) as error:
-        pytest.skip(f"no memory control group of version 1 that we may write: {error}")
-    write(made / "memory.limit_in_bytes", LIMIT_BYTES)
-    yield made
-    made.rmdir()
-
-
 @pytest.mark.slow
 @pytest.mark.privileged
 def test_a_real_kill_is_told_of_at_the_next_start(group: Path, tmp_path: Path) -> None:
+    write(group / "memory.limit_in_bytes", LIMIT_BYTES)
     program, home = tmp_path / "program.py", tmp_path / "records"
     program.write_text(LEAKING, "utf-8")
     environment = {**os.environ, "PYTHONPATH": SOURCE}

@@ -159,6 +159,21 @@ def test_resources_are_counted_as_what_they_are() -> None:
     assert style.what(replace(held, type=None)) == "2 per call"
 
 
+@pytest.mark.parametrize(
+    ("route", "per_call", "words"),
+    [
+        (None, None, ""),
+        ("/orders/<id>", 2048.0, "/orders/<id>, 2.0 KiB per request"),
+        ("/a\nb", None, "/a\\nb"),
+    ],
+)
+def test_whose_requests_it_goes_with(
+    route: str | None, per_call: float | None, words: str
+) -> None:
+    suspect = replace(CACHE, route=route, growth_bytes_per_route_call=per_call)
+    assert style.route(suspect) == words
+
+
 def test_a_plateau_is_told_once() -> None:
     innocent = Acquittal(None, "app.cache", 310.0, 2048, "holds 3 of 10")
     assert style.acquittal(innocent, None) == (

@@ -176,7 +176,7 @@ def test_the_budget_is_kept_as_it_is_measured(
 ) -> None:
     world.waiting_share = waiting_share
     one = investigation(world, budget=budget)
-    one.ask(300.0)
+    one.ask(300.0 / (1 - waiting_share))
     run(one)
     units = cast("Any", world.work.read()).finished
     truly_lost = (world.cpu - units * world.unit_seconds) / world.now

@@ -211,6 +211,7 @@ def test_the_next_worker_knows_what_the_last_one_needed_for_moments(
     world: World,
 ) -> None:
     assert world.sibling().inherited() == NOTHING_LEFT
+    assert list(world.directory.iterdir()) == []  # who only looks makes nothing
     worker = world.sibling()
     left = Legacy(24 * MIB, 90 * MIB)
     worker.consider(ACTION, seen(200 * MIB), left)
