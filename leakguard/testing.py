@@ -93,15 +93,7 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
 
     Cost: the work runs three to ten times slower while traced.
     """
-    if not callable(work):  # for callers without a type checker
-        message = f"diagnose() needs a callable, not {type(work).__name__}"  # type: ignore[unreachable]
-        raise LeakguardError(message)
-    if calls is not None and calls < 1:
-        message = f"calls must be at least 1, not {calls}"
-        raise LeakguardError(message)
-    if nframe is not None and not 1 <= nframe <= MOST_FRAMES:
-        message = f"nframe must lie between 1 and {MOST_FRAMES}, not {nframe}"
-        raise LeakguardError(message)
+    _check(work, calls, nframe)
     config = read_config()
     sources = SourceMap(app_root or _directory_of(work))
     held = Looks(process().retention.book)
@@ -125,6 +117,18 @@ def diagnose(  # noqa: PLR0913 - one call, its options spelled out
         diagnosis.cost,
         config=config,
     )
+
+
+def _check(work: object, calls: int | None, nframe: int | None) -> None:
+    if not callable(work):
+        message = f"diagnose() needs a callable, not {type(work).__name__}"
+        raise LeakguardError(message)
+    if calls is not None and calls < 1:
+        message = f"calls must be at least 1, not {calls}"
+        raise LeakguardError(message)
+    if nframe is not None and not 1 <= nframe <= MOST_FRAMES:
+        message = f"nframe must lie between 1 and {MOST_FRAMES}, not {nframe}"
+        raise LeakguardError(message)
 
 
 def assert_no_growth(  # noqa: PLR0913 - one assertion, its options spelled out

@@ -100,13 +100,12 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
         subject.run(min(WARM_UP_CALLS, calls or WARM_UP_CALLS))
         limits = _limits(calls, seconds)
         looks, picture = _watch(subject, limits, calls, clock, tell, looked)
-        deep = None
-        goal = _depth_calls(picture, calls, subject.calls)
+        deep, goal = None, _depth_calls(picture, calls, subject.calls)
         if goal:
             tell("looking at who holds it")
-            budget = max(1.0, seconds - (clock() - started))
+            left = max(1.0, seconds - (clock() - started))
             deep = _look_deep(
-                subject, picture, goal, nframe, budget, pause_seconds, clock
+                subject, picture, goal, nframe, left, pause_seconds, clock
             )
         found = conclude(
             looks,
