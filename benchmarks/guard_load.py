@@ -1,13 +1,14 @@
 """What a guard costs a busy web application: while all is well, and while it looks.
 
-Flask under waitress and Starlette under uvicorn answer over loopback. Several clients
-at once keep them busy: a share of the processor's time is one of the throughput then.
-Each variant is a fresh process, and the variants of a round take turns many
-times a second, so that a machine that is busy elsewhere is so for all of them. What
-counts is the processor time of the whole process per request, its turns through. The
-ratio told is the median over the rounds.
+Flask under waitress and Starlette under uvicorn answer over loopback, each twice in
+one process: bare, and behind the middleware. Several clients at once keep them busy:
+a share of the processor's time is one of the throughput then. Bare and watched take
+turns, the guard being started for its own and stopped after them; so both have the
+same memory layout and the same machine, which differ by several percent from process
+to process. What counts is the processor time of the whole process per request. The
+ratio told is the median over the turns.
 
-A round is too short for verdicts, which may take a thousandth of the time by rule.
+A turn is too short for verdicts, which may take a thousandth of the time by rule.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import importlib.util
 import json
 import logging
 import os
+import random
 import socket
 import statistics
 import subprocess
@@ -34,6 +36,8 @@ from benchmarks._support import Row, main
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    Switch = tuple[Callable[[], object], Callable[[], dict[str, float]]]
+
 NAME = "web applications under load"
 BUDGET = "throughput of bare: watched 0.99, averaged over an investigation 0.95"
 
@@ -42,10 +46,9 @@ _APPS = {"Flask": ("flask", "waitress"), "Starlette": ("starlette", "uvicorn")}
 _PEERS = ("tracemalloc", "memray")
 _BARE, _WATCHED, _LOOKING = "bare", "watched", "while it looks"
 _AT_LEAST = {_WATCHED: 0.99, _LOOKING: 0.95}
-#: A turn; one of the investigated, which pays by the clock, is nearly all the time.
-_TURN_SECONDS, _LOOKING_TURN_SECONDS, _WARM_UP_SECONDS = 0.05, 0.45, 0.5
-_TURNS, _LOOKING_TURNS = 80, 60
-_LOOK_SECONDS = _LOOKING_TURNS * (_TURN_SECONDS + _LOOKING_TURN_SECONDS)
+#: A turn; one of an investigation takes long enough for several windows.
+_TURN_SECONDS, _LOOKING_TURN_SECONDS, _BARE_TURN_SECONDS = 1.1, 25.0, 8.0
+_WARM_UP_SECONDS, _SETTLE_SECONDS = 0.5, 0.1
 _ROWS, _LEAST_BYTES, _MOST_BYTES = 40, 500, 65_536
 _CLIENTS = 4
 _REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: keep-alive\r\n\r\n"
@@ -56,15 +59,15 @@ def run(quick: bool) -> list[Row]:  # noqa: FBT001 - every benchmark's signature
     rows: list[Row] = []
     for app, modules in _APPS.items():
         if all(map(importlib.util.find_spec, modules)):
-            rows += _rows(app, 3 if quick else 9, 1 if quick else 5)
+            rows += _rows(app, 8 if quick else 24, 1 if quick else 4)
     return rows
 
 
-def _rows(app: str, rounds: int, looks: int) -> list[Row]:
+def _rows(app: str, turns: int, looks: int) -> list[Row]:
     peers = [peer for peer in _PEERS if importlib.util.find_spec(peer)]
-    healthy = [_round(app, [_BARE, _WATCHED, *peers], _TURNS) for _ in range(rounds)]
-    looking = [_round(app, [_BARE, _LOOKING], _LOOKING_TURNS) for _ in range(looks)]
-    bare = statistics.median(costs[_BARE]["µs"] for costs in healthy)
+    healthy = _healthy(app, [_BARE, _WATCHED, *peers], turns)
+    looking = [_look(app) for _ in range(looks)]
+    bare = statistics.median(costs[_BARE] for costs in healthy)
     rows = []
     for variant, found in ((_WATCHED, healthy), (_LOOKING, looking)):
         ours, what = bare / _ratio(found, variant), f"{app}, {variant}"
@@ -74,72 +77,73 @@ def _rows(app: str, rounds: int, looks: int) -> list[Row]:
         rows += [
             Row(what, ours, "µs", peer, bare / _ratio(healthy, peer)) for peer in peers
         ]
-    told = statistics.median(costs[_LOOKING]["overhead"] for costs in looking)
+    told = statistics.median(costs["overhead"] for costs in looking)
     lost = 1 - _ratio(looking, _LOOKING)
     what = f"{app}, overhead as reported"
     return [*rows, Row(what, 100 * told, "%", "as measured", 100 * lost)]
 
 
-def _ratio(rounds: Sequence[dict[str, dict[str, float]]], variant: str) -> float:
+def _ratio(rounds: Sequence[dict[str, float]], variant: str) -> float:
     """Return the median throughput of a variant as a share of the bare one's."""
-    return statistics.median(
-        costs[_BARE]["µs"] / costs[variant]["µs"] for costs in rounds
-    )
+    return statistics.median(costs[_BARE] / costs[variant] for costs in rounds)
 
 
-def _round(
-    app: str, variants: Sequence[str], turns: int
-) -> dict[str, dict[str, float]]:
-    """Let fresh processes serve in turn; return what each says of its cost."""
-    servers = {variant: Server(app, variant) for variant in variants}
+def _healthy(app: str, variants: list[str], turns: int) -> list[dict[str, float]]:
+    """Let one process serve in turns; return the µs per request of each turn."""
+    server, shuffle = Server(app), random.Random(0).shuffle
+    rounds = []
     for _ in range(turns):
-        for variant, server in servers.items():
-            looks = variant == _LOOKING
-            server.serve(_LOOKING_TURN_SECONDS if looks else _TURN_SECONDS)
-    return {variant: server.end() for variant, server in servers.items()}
+        shuffle(variants)
+        rounds.append({name: server.turn(name, _TURN_SECONDS) for name in variants})
+    server.end()
+    return rounds
+
+
+def _look(app: str) -> dict[str, float]:
+    """Let a process serve while it looks, and before and after that."""
+    server = Server(app)
+    before = server.turn(_BARE, _BARE_TURN_SECONDS)
+    looking = server.turn(_LOOKING, _LOOKING_TURN_SECONDS)
+    after = server.turn(_BARE, _BARE_TURN_SECONDS)
+    server.end()
+    return {_BARE: (before + after) / 2, _LOOKING: looking, **server.told}
 
 
 class Server:
-    """A process that serves, and tells its processor time when it is asked."""
+    """A process that serves an application bare and watched."""
 
-    def __init__(self, app: str, variant: str) -> None:
-        command = [sys.executable, __file__, app, variant]
+    def __init__(self, app: str) -> None:
+        command = [sys.executable, __file__, app]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._seconds, self._requests = 0.0, 0
-        self._clients, self._size = _clients(int(self._said()))
-        self._ask_for(_WARM_UP_SECONDS)
-        self._told("begin")
+        self.told: dict[str, float] = {}
+        bare, watched = (_clients(port) for port in json.loads(self._said()))
+        self._clients = {_BARE: bare, _WATCHED: watched, _LOOKING: watched}
+        for clients in (bare, watched):
+            _ask(clients, _WARM_UP_SECONDS)
+        # The first request through the middleware has started the guard: end it.
+        self.turn(_WATCHED, _SETTLE_SECONDS)
 
-    def serve(self, seconds: float) -> None:
-        """Ask it for so long, and count what that costs."""
-        before = float(self._told("cost"))
-        self._requests += self._ask_for(seconds)
-        self._seconds += float(self._told("cost")) - before
+    def turn(self, variant: str, seconds: float) -> float:
+        """Ask it for so long; return the µs of processor time per request."""
+        clients = self._clients.get(variant, self._clients[_BARE])
+        self._ask_for(f"begin {variant}")
+        _ask(clients, _SETTLE_SECONDS)
+        before = float(self._ask_for("cost"))
+        requests = _ask(clients, seconds)
+        cost = float(self._ask_for("cost")) - before
+        self.told |= json.loads(self._ask_for(f"end {variant}"))
+        return cost / requests * 1e6
 
-    def end(self) -> dict[str, float]:
-        """End it and return what was measured."""
-        for client in self._clients:
-            client.close()
-        told = json.loads(self._told("end"))
+    def end(self) -> None:
+        """End it."""
+        for clients, _ in self._clients.values():
+            for client in clients:
+                client.close()
         self._process.communicate()
-        return {"µs": self._seconds / self._requests * 1e6, **told}
 
-    def _ask_for(self, seconds: float) -> int:
-        requests, end = 0, time.monotonic() + seconds
-        for client in self._clients:
-            client.sendall(_REQUEST)
-        while time.monotonic() < end:
-            for client in self._clients:
-                _receive(client, self._size)
-                client.sendall(_REQUEST)
-            requests += len(self._clients)
-        for client in self._clients:
-            _receive(client, self._size)
-        return requests + len(self._clients)
-
-    def _told(self, what: str) -> str:
+    def _ask_for(self, what: str) -> str:
         assert self._process.stdin is not None
         print(what, file=self._process.stdin, flush=True)
         return self._said()
@@ -147,6 +151,22 @@ class Server:
     def _said(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
+
+
+def _ask(clients: tuple[list[socket.socket], int], seconds: float) -> int:
+    """Keep all clients asking for so long; return the number of requests."""
+    sockets, size = clients
+    requests, end = 0, time.monotonic() + seconds
+    for client in sockets:
+        client.sendall(_REQUEST)
+    while time.monotonic() < end:
+        for client in sockets:
+            _receive(client, size)
+            client.sendall(_REQUEST)
+        requests += len(sockets)
+    for client in sockets:
+        _receive(client, size)
+    return requests + len(sockets)
 
 
 def _clients(port: int) -> tuple[list[socket.socket], int]:
@@ -176,53 +196,87 @@ def _receive(client: socket.socket, size: int) -> None:
         size -= part
 
 
-def _serve(app: str, variant: str) -> None:
+def _serve(app: str) -> None:
     """Be the server: a line in asks for something, a line out answers."""
-    listener = socket.create_server(("127.0.0.1", 0))
     run = {"Flask": _flask, "Starlette": _starlette}[app]
-    watches = variant in _AT_LEAST
-    threading.Thread(target=run, args=(listener, watches), daemon=True).start()
-    print(listener.getsockname()[1], flush=True)
-    begin, end = _VARIANTS[variant]()
-    answers = {"cost": time.process_time, "begin": begin, "end": end}
+    ports = []
+    for watches in (False, True):
+        listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=run, args=(listener, watches), daemon=True).start()
+        ports.append(listener.getsockname()[1])
+    print(json.dumps(ports), flush=True)
+    switches = {name: switch() for name, switch in _SWITCHES.items()}
     for line in sys.stdin:
-        print(json.dumps(answers[line.strip()]()), flush=True)
+        what, _, variant = line.strip().partition(" ")
+        begin, end = switches.get(variant, (dict, dict))
+        answer = {"cost": time.process_time, "begin": begin, "end": end}[what]()
+        print(json.dumps(answer if what != "begin" else None), flush=True)
     os._exit(0)  # a server's thread has no end of its own
 
 
-def _peer() -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
+def _bare() -> Switch:
     return dict, dict
 
 
-def _tracemalloc() -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
-    return tracemalloc.start, dict
-
-
-def _memray() -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
-    import memray
-
-    nowhere = memray.FileDestination("/dev/null", overwrite=True)
-    tracker = memray.Tracker(destination=nowhere)
-    return lambda: bool(tracker.__enter__()), dict
-
-
-def _looking() -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
+def _watching() -> Switch:
     import leakguard
 
     guard = leakguard.watch()
-    look = threading.Thread(target=guard.investigate, args=(_LOOK_SECONDS,))
+    guard.stop()
 
-    def cost() -> dict[str, float]:
-        look.join()
-        return {"overhead": guard.report().cost.overhead_ratio or 0.0}
+    def end() -> dict[str, float]:
+        guard.stop()
+        return {}
 
-    return look.start, cost
+    return guard.start, end
 
 
-#: What begins a variant, and what it tells in the end.
-_VARIANTS = {
-    _BARE: _peer,
-    _WATCHED: _peer,
+def _looking() -> Switch:
+    import leakguard
+
+    guard = leakguard.watch()
+    guard.stop()
+
+    def begin() -> None:
+        guard.start()
+        seconds = _SETTLE_SECONDS + _LOOKING_TURN_SECONDS
+        threading.Thread(target=guard.investigate, args=(seconds,)).start()
+
+    def end() -> dict[str, float]:
+        told = guard.report().cost.overhead_ratio or 0.0
+        guard.stop()
+        return {"overhead": told}
+
+    return begin, end
+
+
+def _tracemalloc() -> Switch:
+    return tracemalloc.start, lambda: tracemalloc.stop() or {}
+
+
+def _memray() -> Switch:
+    if importlib.util.find_spec("memray") is None:
+        return dict, dict
+    import memray
+
+    running = []
+
+    def begin() -> None:
+        nowhere = memray.FileDestination("/dev/null", overwrite=True)
+        running.append(memray.Tracker(destination=nowhere))
+        running[-1].__enter__()
+
+    def end() -> dict[str, float]:
+        running.pop().__exit__(None, None, None)
+        return {}
+
+    return begin, end
+
+
+#: What begins a variant, and what ends it and tells something of it.
+_SWITCHES: dict[str, Callable[[], Switch]] = {
+    _BARE: _bare,
+    _WATCHED: _watching,
     _LOOKING: _looking,
     "tracemalloc": _tracemalloc,
     "memray": _memray,
@@ -276,6 +330,6 @@ def _table() -> list[dict[str, object]]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1] in _APPS:
-        _serve(*sys.argv[1:])
+        _serve(sys.argv[1])
     else:
         main(NAME, BUDGET, run)

@@ -13,7 +13,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import pytest
 
@@ -28,7 +28,6 @@ def repeater(item: pytest.Function, per: Per) -> Callable[[], None]:
     if per == "call":
         return functools.partial(_call, item)
     tear_down(item)
-    marks = [(kept, len(kept)) for kept in _finalizers(item)]
 
     def run() -> None:
         try:
@@ -36,8 +35,7 @@ def repeater(item: pytest.Function, per: Per) -> Callable[[], None]:
             _call(item)
         finally:
             tear_down(item)
-            for kept, mark in marks:
-                kept[mark:] = [call for call in kept[mark:] if not _is_over(call)]
+            _forget_finished(item)
 
     return run
 
@@ -80,13 +78,18 @@ def _let_go_of_directory(item: pytest.Function) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _finalizers(item: pytest.Function) -> Iterator[list[Any]]:
-    """Yield what the wider fixtures will call in the end."""
-    definitions = item._fixtureinfo.name2fixturedefs.values()  # noqa: SLF001 - as above
-    for definition in (one for several in definitions for one in several):
+def _forget_finished(item: pytest.Function) -> None:
+    """Have the wider fixtures forget the function fixtures that have used them.
+
+    They would finish each once more in the end: one more for each run. Also what was
+    only asked for while the test ran, and what a plugin made for it, is among them.
+    """
+    request: Any = item._request  # noqa: SLF001 - as above
+    known = [one for several in request._arg2fixturedefs.values() for one in several]  # noqa: SLF001 - as above
+    for definition in (*known, *request._fixture_defs.values()):  # noqa: SLF001 - as above
         kept = getattr(definition, "_finalizers", None)
         if definition.scope != "function" and isinstance(kept, list):
-            yield kept
+            kept[:] = [call for call in kept if not _is_over(call)]
 
 
 def _is_over(call: object) -> bool:

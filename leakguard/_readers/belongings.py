@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _OTHERS = frozenset(
     {
         *("_hypothesis", "_pytest", "anyio", "builtins", "coverage", "execnet"),
-        *("hypothesis", "iniconfig", "leakguard", "pluggy", "pytest", "pytest_asyncio"),
-        *("pytest_cov", "sortedcontainers", "xdist"),
+        *("hypothesis", "iniconfig", "leakguard", "memray", "pluggy", "pytest"),
+        *("sortedcontainers", "xdist"),
     }
 )
 _FILES = "/proc/self/fd"
@@ -57,7 +57,9 @@ def _objects() -> Mapping[str, int]:
     return {
         name: count
         for name, count in counts.items()
-        if "." in name and name.split(".", 1)[0] not in known
+        if "." in name
+        and name.split(".", 1)[0] not in known
+        and not name.startswith("pytest_")  # its plugins
     }
 
 

@@ -385,6 +385,42 @@ async def test_coroutine():
     assert "in test_coroutine" in _section(result)
 
 
+def test_pytest_asyncio_keeps_nothing_of_each_run(session: Session) -> None:
+    result = session(
+        """
+import asyncio
+import pytest_asyncio
+
+@pytest_asyncio.fixture
+async def order():
+    yield Order()
+
+@pytest.mark.asyncio
+@pytest.mark.limit_growth("100 B", calls=24, warmup=1)
+async def test_innocent(order):
+    await asyncio.sleep(0)
+
+@pytest.mark.asyncio
+@pytest.mark.no_leaks
+async def test_done():
+    await asyncio.ensure_future(asyncio.sleep(0))
+
+@pytest.mark.asyncio
+@pytest.mark.limit_growth("100 B", calls=24, warmup=1)
+async def test_leaky(order):
+    KEPT.append(bytes(1000))
+""",
+        *(
+            "-p",
+            "pytest_asyncio.plugin",
+            "-W",
+            "ignore::pytest.PytestDeprecationWarning",
+        ),
+    )
+    result.assert_outcomes(passed=2, failed=1)
+    assert "test_shop.KEPT" in _section(result)
+
+
 def test_the_fixture_checks_measures_and_restores(session: Session) -> None:
     result = session("""
 import tracemalloc
