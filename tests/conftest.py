@@ -68,6 +68,13 @@ def _state() -> dict[str, object]:
     }
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_are_heard() -> None:
+    """A shell has what it starts in the background ignore them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _interpreter_as_found() -> Iterator[None]:
     before, threads = _state(), set(threading.enumerate())
