@@ -1,4 +1,4 @@
-"""The habits: their texts are whole, and the page about them is the table's."""
+"""The habits: their texts are whole, and the pages about them are the table's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from leakguard._core.patterns import HABITS
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "patterns.md"
+PAGES = Path(__file__).parents[2] / "docs" / "patterns"
 FILLS = {"owner": "kept", "name": "kept", "kind": "object", "gc": "it is off"}
 
 
@@ -20,7 +20,8 @@ def test_there_are_at_least_twenty() -> None:
 
 @pytest.mark.parametrize("name", HABITS)
 def test_a_habit_has_a_section_with_its_fix(name: str) -> None:
-    sections = re.split(r"^###? ", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    page = PAGES / f"{HABITS[name].pattern}.md"
+    sections = re.split(r"^## ", page.read_text("utf-8"), flags=re.MULTILINE)
     (section,) = (s for s in sections if re.match(rf"{name}( {{.*}})?\n\n\*\*", s))
     assert "**Symptom.**" in section
     assert "**In the report:**" in section
