@@ -1,6 +1,6 @@
 """Run the whole zoo and print what the reports say, right and wrong ones.
 
-Usage: ``python tests/zoo/score.py [--python PY] [--only NAME] [--json FILE]``.
+Usage: ``python tests/zoo/score.py [--python PY] [--only NAME] [--seconds N] [--json FILE]``.
 The exit code is 1 when a report is wrong.
 """
 
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--kind", choices=["leak", "innocent"])
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seconds", type=float, help="the time budget of each")
     parser.add_argument("--timeout", type=float, default=runner.TIMEOUT_SECONDS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all reports")
     return parser
@@ -81,7 +82,7 @@ def _has_module(python: str, module: str) -> bool:
 
 
 def _score(program: catalogue.Program, options: argparse.Namespace) -> Score:
-    answer = runner.run(program, options.python, options.timeout)
+    answer = runner.run(program, options.python, options.timeout, options.seconds)
     return Score(program, answer, runner.judge(program, answer))
 
 

@@ -8,8 +8,8 @@ import catalogue
 import pytest
 import runner
 
-#: Half of the default budget, since there are a hundred of them.
-SHORT_SECONDS = 20
+#: A fifth of the default budget, since there are a hundred of them.
+SHORT_SECONDS = 8
 
 pytestmark = pytest.mark.zoo
 
