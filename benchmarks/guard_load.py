@@ -320,7 +320,9 @@ def _starlette(listener: socket.socket, watches: bool) -> None:  # noqa: FBT001
         from leakguard.asgi import Middleware
 
         app.add_middleware(Middleware)
-    config = uvicorn.Config(app, log_level="error", access_log=False)
+    config = uvicorn.Config(
+        app, log_level="error", access_log=False, timeout_keep_alive=120
+    )
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 #: tools that run tests.
 _OTHERS = frozenset(
     {
-        *("_hypothesis", "_pytest", "anyio", "builtins", "coverage", "execnet"),
-        *("hypothesis", "iniconfig", "leakguard", "memray", "pluggy", "pytest"),
-        *("sortedcontainers", "xdist"),
+        *("_hypothesis", "_pytest", "anyio", "backports", "builtins", "coverage"),
+        *("execnet", "hypothesis", "iniconfig", "leakguard", "memray", "pluggy"),
+        *("pytest", "sortedcontainers", "xdist"),
     }
 )
 _FILES = "/proc/self/fd"

@@ -109,12 +109,14 @@ def _table(path: str, data: bytes) -> dict[str, Any] | None:
 
 
 def _parse(path: str, data: bytes) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib as toml
-    else:
-        import tomli as toml
     try:
+        if sys.version_info >= (3, 11):
+            import tomllib as toml
+        else:
+            import tomli as toml
         return toml.loads(data.decode())
+    except ImportError as error:  # nothing of leakguard's dependencies is there
+        raise LeakguardError(f"{path}: it takes {error.name} to read it") from error
     except UnicodeDecodeError as error:
         raise LeakguardError(f"{path}: it is not UTF-8 text") from error
     except ValueError as error:

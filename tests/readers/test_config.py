@@ -60,6 +60,17 @@ def test_a_project_without_our_table_is_passed_by(tmp_path: Path, text: str) -> 
     assert read_config(str(inner)).suppressions == FOUND
 
 
+def test_without_what_reads_it_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leakguard.toml").write_text(RULE.format(""))
+    for name in ("tomli", "tomllib"):
+        monkeypatch.setitem(sys.modules, name, None)
+    found = read_config_quietly(str(tmp_path))
+    assert found.suppressions == ()
+    assert "it takes toml" in str(found.trouble)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
