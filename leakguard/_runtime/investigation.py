@@ -56,11 +56,14 @@ _SEARCH_PER_BLOCK = 2e-6
 #: Enough windows when lines grow and were looked at in depth; and when none does.
 ENOUGH_WINDOWS, ENOUGH_QUIET_WINDOWS = 8, 16
 #: An investigation of its own accord ends after this long, and rests before the next.
-MOST_SECONDS = 300.0
+MOST_SECONDS = 360.0
 REST_SECONDS, MOST_REST_SECONDS = 600.0, 3600.0
 #: What is kept: windows, sites of each window, stacks of the look at depth.
 KEPT_LOOKS, KEPT_SITES, KEPT_STACKS = 12, 128, 100
 _POLL_SECONDS = 0.25
+#: Share of the budget for what is measured of a look. The rest is for what is not: cold
+#: caches after it, and the requests that are counted by their routes meanwhile.
+MEASURED_SHARE = 0.8
 #: Takes part in the price of windows until there were some.
 _PRIOR_SECONDS = 0.1
 STOP_PATIENCE_SECONDS = 8.0
@@ -241,7 +244,7 @@ class Investigation:
         while self._goes_on(thread):
             span = self._now().since(self._begun)
             self._found = replace(self._found, span=span)
-            income = span.available_seconds * self._budget
+            income = span.available_seconds * self._budget * MEASURED_SHARE
             if self._lost_seconds + seconds <= income and self._has_room():
                 return True
             thread.wait(_POLL_SECONDS)

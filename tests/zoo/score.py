@@ -1,6 +1,6 @@
 """Run the whole zoo and print what the reports say, right and wrong ones.
 
-Usage: ``python tests/zoo/score.py [--python PY] [--only NAME] [--seconds N] [--json FILE]``.
+Usage: ``python tests/zoo/score.py [--python PY] [--only NAME] [--seconds N]``.
 The exit code is 1 when a report is wrong.
 """
 
