@@ -59,6 +59,7 @@ ENVIRONMENT = {
     **{name: text for name, text in os.environ.items() if not name.startswith("COV")},
     "PYTHONPATH": str(ROOT),
     "COLUMNS": "88",
+    "PYTEST_ADDOPTS": "-p no:asyncio",  # ours is here for one test
 }
 
 #: A busy machine may leave a program of some seconds too little to go by.
