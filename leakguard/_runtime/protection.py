@@ -171,6 +171,8 @@ class Protection:
                 self._inherit(now.limit_bytes)
             else:
                 self._surge = Surge()
+                told = "the memory limit that counts is now %s; it was %s"
+                _log.warning(told, now.source, self._surge_limit)
             self._surge_limit = now.source
         self._surge = looked(self._surge, at_seconds, now.unreclaimable_bytes)
         surge = self._surge.with_own(self._own_surge)

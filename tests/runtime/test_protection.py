@@ -232,6 +232,8 @@ def test_room_is_kept_for_what_is_needed_for_moments(
     world.source = "another limit"
     world.tick(*[0.38] * 30)
     assert world.protection.level == "ok"
+    said = "the memory limit that counts is now another limit; it was"
+    assert caplog.text.count(said) == 1
 
 
 def test_what_its_own_process_needed_between_two_looks_is_seen(world: World) -> None:
