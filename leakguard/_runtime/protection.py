@@ -176,7 +176,7 @@ class Protection:
             self._surge_limit = now.source
         self._surge = looked(self._surge, at_seconds, now.unreclaimable_bytes)
         surge = self._surge.with_own(self._own_surge)
-        surge_ratio = surge.expected_bytes / now.limit_bytes
+        surge_ratio = surge.rise_bytes / now.limit_bytes
         peak_ratio = surge.used_bytes / now.limit_bytes
         return Observation(at_seconds, now.ratio, left, surge_ratio, peak_ratio)
 
@@ -235,7 +235,7 @@ class Protection:
         if floor_ratio is not None and limit_bytes is not None:
             floor_bytes = floor_ratio * limit_bytes
         surge = self._surge.with_own(self._own_surge)
-        return Legacy(surge.expected_bytes, floor_bytes)
+        return Legacy(surge.rise_bytes, floor_bytes)
 
     def _act(self, action: Action, seen: State) -> None:
         self._actions[action.kind] += 1

@@ -7,7 +7,14 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakguard._core.surge import AT_ONCE, HALF_LIFE_SECONDS, LOOKS, Surge, looked
+from leakguard._core.surge import (
+    AT_ONCE,
+    HALF_LIFE_SECONDS,
+    LOOKS,
+    STEPS_SECONDS,
+    Surge,
+    looked,
+)
 
 MIB = 1 << 20
 AMOUNTS = st.lists(st.integers(0, 1 << 40), min_size=1, max_size=3 * LOOKS)
@@ -66,12 +73,41 @@ def test_a_clock_that_goes_back_changes_nothing() -> None:
     assert looked(seen, -1e9, 100).expected_bytes == 24
 
 
+def test_two_steps_that_stay_announce_a_third() -> None:
+    assert after([50, 74, 75, 76, 77]).step_bytes == 1  # one is no more than that
+    seen = after([50, 74, 75, 76, 100, 101, 102])
+    assert seen.step_bytes == 24
+    assert seen.rise_bytes == 24
+    assert seen.used_bytes == 126
+    later = looked(seen, 6 + STEPS_SECONDS, 102)
+    assert later.step_bytes == 0
+
+
+def test_what_comes_down_again_is_no_step() -> None:
+    for high in ([74], [74, 74]):
+        seen = after([50, *high, 50, 50, *high, 50, 50, 50])
+        assert seen.step_bytes == 0
+        assert seen.used_bytes == 74
+
+
+def test_between_looks_that_lie_far_apart_there_is_no_step() -> None:
+    seen = Surge()
+    for at, amount in enumerate([50, 74, 100, 124, 150]):
+        seen = looked(seen, 4.0 * at, amount)
+    assert not seen.steps
+
+
+def test_what_has_stayed_is_remembered_when_memory_falls() -> None:
+    assert after([50, 74, 74, 98, 98, 98, 40, 40]).step_bytes == 24
+
+
 @given(AMOUNTS)
 def test_it_never_expects_less_than_is_used_nor_more_than_ever_was(
     amounts: list[int],
 ) -> None:
     seen = after(amounts)
-    assert amounts[-1] <= seen.used_bytes <= max(amounts) + seen.expected_bytes
+    most = max(amounts) + max(seen.expected_bytes, seen.step_bytes)
+    assert amounts[-1] <= seen.used_bytes <= most
     assert 0 <= seen.expected_bytes <= max(amounts)
     assert len(seen.looks) <= LOOKS
 
