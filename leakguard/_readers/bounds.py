@@ -150,8 +150,8 @@ def _guarded(
         {"self"} if any(owner is chain[-1] for owner in owners) else set()
     )
     for module in _modules_around(chain):
-        for where, limit in _guards(module, names, scope):
-            if _holds(limit, length):
+        for where, limit, is_fixed in _guards(module, names, scope):
+            if _holds(limit, length) or (is_fixed and limit == length):
                 return Bound(where, limit)
     return None
 
@@ -183,7 +183,7 @@ def _modules_around(chain: Sequence[object]) -> dict[str, None]:
 
 def _guards(
     module: str, names: set[str], scope: dict[str, object]
-) -> Iterator[tuple[str, int]]:
+) -> Iterator[tuple[str, int, bool]]:
     file = module_file(module)
     tree = parse(file) if file else None
     if tree is None:
@@ -196,7 +196,9 @@ def _guards(
             for expression in limits:
                 value = _number(expression, scope, module_variables(module))
                 if value is not None:
-                    yield f"the check in {function.name}()", value
+                    # What no instance keeps is not dragged along: it is just full.
+                    is_fixed = not isinstance(expression, ast.Attribute)
+                    yield f"the check in {function.name}()", value, is_fixed
 
 
 def _limits(compare: ast.Compare, names: set[str]) -> list[ast.expr]:

@@ -266,6 +266,23 @@ def test_code_bounds_its_own_global(program: Program, chain_to: Chain) -> None:
     assert bound_of(chain_to("FREE"), 3) is None
 
 
+def test_a_cache_that_is_just_full_is_bounded(
+    program: Program, chain_to: Chain
+) -> None:
+    source = """
+        MOST = 3
+        CACHE = dict.fromkeys(range(3))
+
+        def put(key):
+            if len(CACHE) >= MOST:
+                del CACHE[next(iter(CACHE))]
+            CACHE[key] = None
+    """
+    program(source)
+    found = bound_of(chain_to("CACHE"), 3)
+    assert found == Bound("the check in put()", 3)
+
+
 @pytest.mark.parametrize("file", [None, 7, "/nowhere/shop.py"])
 def test_code_that_cannot_be_read_bounds_nothing(
     program: Program, chain_to: Chain, file: object
