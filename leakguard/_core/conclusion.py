@@ -47,15 +47,15 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
     names: Names,
     *,
     seconds: float,
-    seconds_per_call: float,
+    calls: int,
     trim: Callable[[], int | None],
 ) -> Conclusion:
     """Return the findings of a diagnosis.
 
-    ``seconds`` is how long the work ran in all; ``trim`` asks the C library to give
-    free memory back and says how much came (called only when it would decide).
+    ``seconds`` is how long the ``calls`` took in all; ``trim`` asks the C library to
+    give free memory back and says how much came (called only when it would decide).
     """
-    depth = deep or NO_LOOK
+    depth, seconds_per_call = deep or NO_LOOK, seconds / max(1, calls)
     steady = (row for row in picture.steady_rows if _goes_on(row, looks, depth))
     growths = gather(steady, depth, names.in_app)
     guilty, bounded = split_bounded(
@@ -78,13 +78,13 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
         trimmed_bytes=trimmed_bytes,
         seconds_per_call=seconds_per_call,
     )
-    if verdict.kind == "native-leak":
-        native = accuse_native(verdict, resources=resources)
-        return Conclusion(verdict, (native,), acquitted)
-    if verdict.kind != "leak":
-        return Conclusion(verdict, (), acquitted)
-    share = _explained_share(suspects, looks, picture)
-    return Conclusion(replace(verdict, explained_share=share), suspects, acquitted)
+    if verdict.kind == "leak":
+        share = _explained_share(suspects, looks, picture)
+        verdict = replace(verdict, explained_share=share)
+        return Conclusion(verdict, suspects, acquitted)
+    native = verdict.kind == "native-leak"
+    accused = (accuse_native(verdict, resources=resources),) if native else ()
+    return Conclusion(verdict, accused, acquitted)
 
 
 def _grows_resident(picture: Picture) -> bool:

@@ -25,6 +25,8 @@ from leakguard._readers.pools import read_pools
 from leakguard._readers.process import read_counters, read_heap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from leakguard._core.ledger import Residence
 
 _PROBE_BYTES = 300_000
@@ -40,13 +42,11 @@ def read_ledger(root: str = "/") -> LedgerReading:
     GB: the kernel walks the page tables, without the GIL. 0.1 ms for each child.
     Error: Python's part is a sample above 64 MiB, within 2 % of what pymalloc holds.
     """
-    heap, unseen = _handed_out(), []
+    heap = _handed_out()
     status = parse_status(read_text(root, "proc/self/status") or "")
     mappings = parse_smaps(read_text(root, "proc/self/smaps") or "")
     counters = read_counters()  # right after, for a small remainder
     allocator = _name(foreign_allocator(mappings))
-    if heap is None:
-        unseen.append(f"native memory in use: psutil cannot ask {allocator} for it")
     pools = _pools(residence := reside(mappings), counters.python_blocks)
     if mappings:
         known = pools if isinstance(pools, Pools) else None
@@ -56,16 +56,7 @@ def read_ledger(root: str = "/") -> LedgerReading:
         )
     else:
         ledger = without_mappings(status, heap)
-    unseen.append(
-        f"Python's memory: {pools.reason}"
-        if isinstance(pools, Unknown)
-        else "Python objects over 512 bytes: they are part of native, from malloc"
-    )
     children, rss, pss = _children_sizes(root)
-    if rss is None:
-        unseen.append("child processes: /proc does not list them")
-    elif pss is None:
-        unseen.append("memory shared among child processes: smaps_rollup is hidden")
     return LedgerReading(
         ledger=ledger,
         rss_bytes=counters.rss_bytes,
@@ -77,8 +68,28 @@ def read_ledger(root: str = "/") -> LedgerReading:
         children_pss_bytes=pss,
         python_blocks=counters.python_blocks,
         allocator=allocator,
-        unseen=tuple(unseen),
+        unseen=tuple(_unseen(heap, allocator, pools, rss, pss)),
     )
+
+
+def _unseen(
+    heap: tuple[int, int] | None,
+    allocator: str,
+    pools: Pools | Unknown,
+    children_rss_bytes: int | None,
+    children_pss_bytes: int | None,
+) -> Iterator[str]:
+    """Yield what the ledger cannot see, and why."""
+    if heap is None:
+        yield f"native memory in use: psutil cannot ask {allocator} for it"
+    if isinstance(pools, Unknown):
+        yield f"Python's memory: {pools.reason}"
+    else:
+        yield "Python objects over 512 bytes: they are part of native, from malloc"
+    if children_rss_bytes is None:
+        yield "child processes: /proc does not list them"
+    elif children_pss_bytes is None:
+        yield "memory shared among child processes: smaps_rollup is hidden"
 
 
 def c_allocator(root: str = "/") -> str:

@@ -107,19 +107,31 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
             deep = _look_deep(
                 subject, picture, goal, nframe, left, pause_seconds, clock
             )
-        found = conclude(
-            looks,
-            picture,
-            deep,
-            sources.names(),
-            seconds=subject.seconds,
-            seconds_per_call=subject.seconds / max(1, subject.calls),
-            trim=_trimmed_bytes,
-        )
+        found = concluded(subject, sources, looks, picture, deep, _trimmed_bytes)
         if any(suspect.pattern == "native" for suspect in found.suspects):
             tell("looking at what it calls")
             found = _name_call(subject, found, calls, sources, clock)
     return Diagnosis(found, _cost(looks, deep, clock() - started))
+
+
+def concluded(  # noqa: PLR0913 - everything that was seen, once
+    subject: work.Work,
+    sources: SourceMap,
+    looks: Sequence[Checkpoint],
+    picture: Picture,
+    deep: DeepLook | None,
+    trim: Callable[[], int | None] = lambda: None,
+) -> Conclusion:
+    """Return what was found of a subject; see ``conclude``."""
+    return conclude(
+        looks,
+        picture,
+        deep,
+        sources.names(),
+        seconds=subject.seconds,
+        calls=subject.calls,
+        trim=trim,
+    )
 
 
 def _cost(looks: Sequence[Checkpoint], deep: DeepLook | None, seconds: float) -> Cost:

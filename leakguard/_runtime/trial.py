@@ -15,7 +15,6 @@ import tracemalloc
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from leakguard._core.conclusion import conclude
 from leakguard._core.judge import LEAST_CALLS
 from leakguard._core.observe import Checkpoint
 from leakguard._core.records import Cost
@@ -43,6 +42,7 @@ from leakguard._readers.process import (
 from leakguard._readers.tracing import overhead_bytes
 from leakguard._runtime import work
 from leakguard._runtime.depth import calls_wanted, look_deep
+from leakguard._runtime.diagnosis import concluded
 from leakguard._runtime.keepsakes import Keepsakes
 from leakguard._runtime.window import newborn_window
 
@@ -112,7 +112,7 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
     if is_suspicious(picture, terms):
         deep, on = _look_deep(subject, picture, clock() + seconds * DEPTH_SHARE)
         keepsakes.forget()
-    found = _concluded(subject, sources, looks, picture, deep)
+    found = concluded(subject, sources, looks, picture, deep)
     found = without_foreign(found, is_foreign)
     rate = found.verdict.growth_bytes_per_call or 0.0
     fails = found.verdict.kind in GUILTY and rate > allowed_bytes_per_call
@@ -126,24 +126,6 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
     pause = max(look.pause_seconds for look in looks)
     cost = Cost(None, pause, len(looks) + (deep is not None), clock() - started)
     return Trial(found, cost, made, fails)
-
-
-def _concluded(
-    subject: work.Work,
-    sources: SourceMap,
-    looks: list[Checkpoint],
-    picture: Picture,
-    deep: DeepLook | None,
-) -> Conclusion:
-    return conclude(
-        looks,
-        picture,
-        deep,
-        sources.names(),
-        seconds=subject.seconds,
-        seconds_per_call=subject.seconds / max(1, subject.calls),
-        trim=lambda: None,
-    )
 
 
 def _look_deep(

@@ -190,9 +190,9 @@ def test_findings_travel_as_properties() -> None:
 
 
 def test_workflow_commands_are_escaped() -> None:
-    found = Finding("leak", "100 % of it,\nhere: there", file="/root/a,b.py", line=3)
+    found = Finding("leak", "100 % of it,\nhere: there", file="/shop/a,b.py", line=3)
     rows = [("t.py::x", found), ("t.py::y", LEFT), ("t.py::z", LEAK)]
-    one, other = workflow_commands(rows, "/root")
+    one, other = workflow_commands(rows, "/shop")
     assert one == (
         "::error file=a%2Cb.py,line=3,title=leak in t.py%3A%3Ax"
         "::100 %25 of it%2C%0Ahere%3A there"
