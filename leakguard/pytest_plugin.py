@@ -36,6 +36,8 @@ OPTIONS = {
 }
 _MARKS = ("limit_growth", "no_leaks", "known_leak")
 _PROPERTIES = "user_properties"
+#: Where a project may speak of its tests, and how.
+_TABLES = {"leakguard.toml": b"[tests", "pyproject.toml": b"[tool.leakguard.tests"}
 _FLAGS = ("--leakguard", "--leakguard-update-baseline")
 
 
@@ -91,8 +93,8 @@ def _may_limit_all(config: pytest.Config) -> bool:
     """Return whether a limit for all tests may be set anywhere, without our parser."""
     if config.getoption("--leakguard-limit") or config.getini("leakguard_limit"):
         return True
-    project = config.rootpath / "pyproject.toml"
-    return project.is_file() and b"[tool.leakguard.tests" in project.read_bytes()
+    files = (config.rootpath / name for name in _TABLES)
+    return any(f.is_file() and _TABLES[f.name] in f.read_bytes() for f in files)
 
 
 def pytest_terminal_summary(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakguard._core.belongings import Belongings, Difference
-from leakguard._core.records import Cost, LeakguardError
+from leakguard._core.records import GUILTY, Cost, LeakguardError
 from leakguard._core.resources import with_retained
 from leakguard._core.units import format_bytes, parse_bytes, parse_seconds
 from leakguard._growth import Growth as growth  # noqa: N813 - it is called
@@ -21,7 +21,7 @@ from leakguard._runtime.diagnosis import diagnose_work
 from leakguard._runtime.monitor import process
 from leakguard._runtime.reporting import build_report
 from leakguard._runtime.resources import Looks
-from leakguard._runtime.trial import GUILTY, WARM_UP_CALLS, try_work
+from leakguard._runtime.trial import WARM_UP_CALLS, try_work
 from leakguard._runtime.work import Work, WorkFailed
 
 if TYPE_CHECKING:

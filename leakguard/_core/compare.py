@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 # What the fields are made of is asked for when a comparison is written.
 from leakguard._core.records import Suspect, VerdictKind  # noqa: TC001
+from leakguard._core.robust import sum_of_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,9 +75,8 @@ class _Bug(NamedTuple):
     is_suppressed: bool
 
     def rate(self, unit: Unit) -> float | None:
-        rates = [getattr(one, f"growth_bytes_per_{unit}") for one in self.suspects]
-        known = [rate for rate in rates if rate is not None]
-        return sum(known) if known else None
+        name = f"growth_bytes_per_{unit}"
+        return sum_of_known(getattr(one, name) for one in self.suspects)
 
 
 def compare(report: Report, before: Report) -> Comparison:

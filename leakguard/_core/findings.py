@@ -11,7 +11,7 @@ from leakguard._core.judge import acquitted_verdict
 from leakguard._core.overhead import LEAST_WORK, NO_TIME, Span
 from leakguard._core.places import accuse_places, key_of, with_evidence
 from leakguard._core.rates import Burst, Total, judge_run, rate_rows
-from leakguard._core.records import Verdict
+from leakguard._core.records import GUILTY, Verdict
 from leakguard._core.suspects import accuse, accuse_native, fastest_held, split_bounded
 from leakguard._core.units import format_seconds
 
@@ -255,7 +255,7 @@ def is_suspicious(trend: Trend, *, hurry_seconds: float = 600.0) -> bool:
     It is a leak, or growth that is sure and not yet told from a warm-up, or the
     limit is near in time.
     """
-    if trend.kind in {"leak", "native-leak"}:
+    if trend.kind in GUILTY:
         return True
     left = trend.forecast.time_to_limit_seconds
     if left is not None and left < hurry_seconds:

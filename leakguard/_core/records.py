@@ -8,11 +8,13 @@ zero". Units stand in the names.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 VerdictKind = Literal[
     "leak", "native-leak", "cache", "load", "fragmentation", "steady", "unknown"
 ]
+#: The verdicts that say that something leaks.
+GUILTY: Final[frozenset[VerdictKind]] = frozenset({"leak", "native-leak"})
 LinkStatus = Literal["healthy", "leaking", "unknown"]
 Source = Literal["site", "type", "container", "resource", "native"]
 Pattern = Literal[

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 def median(values: Sequence[float]) -> float:
@@ -19,6 +19,12 @@ def median(values: Sequence[float]) -> float:
     ordered = sorted(values)
     n = len(ordered)
     return (ordered[n // 2] + ordered[(n - 1) // 2]) / 2
+
+
+def sum_of_known(values: Iterable[float | None]) -> float | None:
+    """Return the sum of those that are known, ``None`` where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def quantile(values: Sequence[float], share: float) -> float:

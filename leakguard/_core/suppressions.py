@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakguard._core.priorities import expression
 from leakguard._core.records import LeakguardError, Suppressed, Verdict
+from leakguard._core.robust import sum_of_known
 from leakguard._core.units import format_bytes
 
 if TYPE_CHECKING:
@@ -141,8 +142,8 @@ def _verdict_without(
 ) -> Verdict:
     """Return the verdict on the growth that is left, and say what is not counted."""
     suspects = [one.suspect for one in aside]
-    per_call = _sum([one.growth_bytes_per_call for one in suspects])
-    per_second = _sum([one.growth_bytes_per_second for one in suspects])
+    per_call = sum_of_known(one.growth_bytes_per_call for one in suspects)
+    per_second = sum_of_known(one.growth_bytes_per_second for one in suspects)
     rest = replace(
         verdict,
         growth_bytes_per_call=_less(verdict.growth_bytes_per_call, per_call),
@@ -168,11 +169,6 @@ def _explains(pairs: Sequence[tuple[float | None, float | None]]) -> bool:
         if rate and explained is not None:
             return explained >= _EXPLAINED_SHARE * rate
     return True  # no rate is known: the suspects are all that speaks of growth
-
-
-def _sum(rates: Sequence[float | None]) -> float | None:
-    known = [rate for rate in rates if rate is not None]
-    return sum(known) if known else None
 
 
 def _less(rate: float | None, part: float | None) -> float | None:

@@ -8,13 +8,13 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leakguard._core.records import Site
+from leakguard._core.records import GUILTY, Site
 from leakguard._plugin import settings
 from leakguard._plugin.baseline import Baseline
 from leakguard._plugin.finding import Finding, finding_of
 from leakguard._plugin.repeat import repeater
 from leakguard._readers.source import SourceMap
-from leakguard._runtime.trial import GUILTY, WARM_UP_CALLS, try_work
+from leakguard._runtime.trial import WARM_UP_CALLS, try_work
 from leakguard._runtime.work import Work, WorkFailed
 from leakguard.reports import render
 from leakguard.testing import LeakError, failure_text, report_of

@@ -1,12 +1,12 @@
-"""What is asked for: by option, ini setting, or ``[tool.leakguard.tests]``.
+"""What is asked for: by option, ini setting, or the project's ``tests`` table.
 
 Rules of this file: the command line goes before the ini file, that before
-``pyproject.toml``; a value that makes no sense ends the session with one sentence.
+``leakguard.toml`` or ``pyproject.toml``; a value that makes no sense ends the session
+with one sentence.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,6 +14,7 @@ import pytest
 
 from leakguard._core.records import LeakguardError
 from leakguard._core.units import parse_bytes
+from leakguard._readers.config import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,31 +87,23 @@ def _given(config: pytest.Config, name: str) -> Any:  # noqa: ANN401 - text or n
 
 
 def _table(config: pytest.Config) -> Mapping[str, Any]:
-    """Return ``[tool.leakguard.tests]`` of the project, read once a session."""
+    """Return the project's table about tests, read once a session."""
     found = config.stash.get(_TABLE, None)
     if found is None:
-        found = config.stash[_TABLE] = _read(config.rootpath / "pyproject.toml")
+        found = config.stash[_TABLE] = _read(config.rootpath)
     return found
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(directory: Path) -> Mapping[str, Any]:
     try:
-        data = path.read_bytes()
-    except OSError:
-        return {}
-    if b"[tool.leakguard.tests" not in data:
-        return {}
-    if sys.version_info >= (3, 11):
-        import tomllib as toml
-    else:
-        import tomli as toml
-    try:
-        document = toml.loads(data.decode())
-    except ValueError as error:  # UnicodeDecodeError is one
-        refuse(f"{path} is not TOML: {error}")
-    found: Mapping[str, Any] = document["tool"]["leakguard"]["tests"]
+        path, table = read_table(str(directory)) or ("", {})
+    except LeakguardError as error:
+        refuse(str(error))
+    found: Mapping[str, Any] = table.get("tests", {})
+    if not isinstance(found, dict):
+        refuse(f"{path}: its tests are no table")
     for key in found:
         if key not in _KEYS:
             known = ", ".join(_KEYS)
-            refuse(f"{path}: [tool.leakguard.tests] has no {key!r}; it has {known}")
+            refuse(f"{path}: its tests table has no {key!r}; it has {known}")
     return found

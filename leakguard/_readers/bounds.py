@@ -130,12 +130,13 @@ def _positive_numbers(owner: object) -> Iterator[tuple[str, float]]:
             yield name, float(value)
 
 
-def _holds(limit: float, length: int) -> bool:
+def _holds(limit: float, length: int, *, is_fixed: bool = False) -> bool:
     """Return whether a stated limit can still be one.
 
-    A container that has just grown to exactly its limit drags the limit along.
+    A container that has just grown to exactly its limit drags the limit along, unless
+    the limit ``is_fixed``: then it is just full.
     """
-    within = length < limit or limit < length <= limit * _LATE_PRUNING
+    within = length <= limit * _LATE_PRUNING and (is_fixed or length != limit)
     return within and limit <= _MAX_ENTRIES
 
 
@@ -151,7 +152,7 @@ def _guarded(
     )
     for module in _modules_around(chain):
         for where, limit, is_fixed in _guards(module, names, scope):
-            if _holds(limit, length) or (is_fixed and limit == length):
+            if _holds(limit, length, is_fixed=is_fixed):
                 return Bound(where, limit)
     return None
 
@@ -196,7 +197,6 @@ def _guards(
             for expression in limits:
                 value = _number(expression, scope, module_variables(module))
                 if value is not None:
-                    # What no instance keeps is not dragged along: it is just full.
                     is_fixed = not isinstance(expression, ast.Attribute)
                     yield f"the check in {function.name}()", value, is_fixed
 

@@ -49,13 +49,10 @@ def read_config(directory: str | None = None) -> Config:
 
     Cost: two system calls for each directory upward, and 1 ms for the file.
     """
-    for path in _upward(directory):
-        data = _content(path)
-        if data is None:
-            continue
-        table = _table(path, data)
-        if table is not None:
-            return _config(path, table)
+    for here in _upward(directory):
+        found = read_table(here)
+        if found is not None:
+            return _config(*found)
     return NO_CONFIG
 
 
@@ -67,6 +64,21 @@ def read_config_quietly(directory: str | None = None) -> Config:
         return Config(trouble=f"No suppression counts: {error}.")
 
 
+def read_table(directory: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the file in this very directory that speaks of leakguard, and its table.
+
+    Raises:
+        LeakguardError: the file cannot be read or makes no sense; one sentence.
+
+    """
+    for path in (os.path.join(directory, name) for name in (FILE, PROJECT)):
+        data = _content(path)
+        table = None if data is None else _table(path, data)
+        if table is not None:
+            return path, table
+    return None
+
+
 def _upward(directory: str | None) -> list[str]:
     try:
         here = os.path.abspath(directory or os.getcwd())
@@ -74,7 +86,7 @@ def _upward(directory: str | None) -> list[str]:
         return []
     found = []
     while True:
-        found += [os.path.join(here, FILE), os.path.join(here, PROJECT)]
+        found.append(here)
         above = os.path.dirname(here)
         if above == here:
             return found

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import NO_LOOK, gather
 from leakguard._core.judge import acquitted_verdict
+from leakguard._core.overhead import LOST_SHARE
 from leakguard._core.rates import Burst, Total, judge_run, rate_rows
 from leakguard._core.records import Cost
 from leakguard._core.suspects import accuse, fastest_held, split_bounded
@@ -44,9 +45,6 @@ _log = logging.getLogger("leakguard")
 WINDOW_SECONDS = (0.2, 0.8, 0.4, 1.6)
 #: The first cycle is an eighth as long, so that short programs get an answer.
 FIRST_CYCLE_SCALE = 0.125
-#: Tracing at one frame runs a program up to 4 times slower (measured 3.3 to 3.7), so
-#: of a window's length up to three quarters are lost to the program.
-LOST_SHARE = 0.75
 DEPTH_FRAMES = 32
 DEPTH_SECONDS = 0.2
 _DEPTH_SEARCH_SECONDS = 2.0

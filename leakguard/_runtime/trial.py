@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from leakguard._core.judge import LEAST_CALLS
 from leakguard._core.observe import Checkpoint
-from leakguard._core.records import Cost
+from leakguard._core.records import GUILTY, Cost
 from leakguard._core.trial import (
     GROWTH_KINDS,
     Terms,
@@ -64,7 +64,6 @@ MOST_GROWN_BYTES, GROWN_SHARE_OF_AVAILABLE = 48 << 20, 0.1
 DEPTH_FRAMES = 48
 #: The calls at depth may take this share of the seconds; the search as long as here.
 DEPTH_SHARE, SEARCH_SECONDS = 0.5, 4.0
-GUILTY = ("leak", "native-leak")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from leakguard._core.logs import LogReader
-from leakguard._core.records import LeakguardError
+from leakguard._core.records import GUILTY, LeakguardError
 from leakguard._core.trend import judge_history
 from leakguard._core.units import format_bytes
 from leakguard._render.chart import draw_chart
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         text = _text(reader, judged)
     output.emit(text, sys.stdout)
-    return int(any(trend.kind in output.LEAKS for _, trend in judged))
+    return int(any(trend.kind in GUILTY for _, trend in judged))
 
 
 def _opened(file: str) -> contextlib.AbstractContextManager[BufferedReader]:
@@ -164,12 +164,12 @@ def _text_so_far(reader: LogReader, limit_bytes: int | None) -> str:
 
 def _text(reader: LogReader, judged: list[tuple[History, Trend]]) -> str:
     """Return the verdicts, leaks first, with charts if a terminal can show them."""
-    judged = sorted(judged, key=lambda pair: pair[1].kind not in output.LEAKS)
+    judged = sorted(judged, key=lambda pair: pair[1].kind not in GUILTY)
     width = min(shutil.get_terminal_size().columns or _WIDEST, _WIDEST)
     charts = {
         history.name: draw_chart(history.samples, width=width)
         for history, trend in judged
-        if _draws(sys.stdout) and (len(judged) == 1 or trend.kind in output.LEAKS)
+        if _draws(sys.stdout) and (len(judged) == 1 or trend.kind in GUILTY)
     }
     return render_verdicts(
         judged,

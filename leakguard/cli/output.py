@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TextIO
 
-from leakguard._core.records import LeakguardError
+from leakguard._core.records import GUILTY, LeakguardError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,13 +22,11 @@ FORMAT_OF_SUFFIX: Final[Mapping[str, str]] = MappingProxyType(
 )
 #: Text beyond this width is hard to read, however wide the terminal.
 _WIDEST = 100
-#: Verdicts that make a command exit with 1.
-LEAKS: Final = frozenset({"leak", "native-leak"})
 
 
 def is_leak(report: Report) -> bool:
     """Return whether the report says that a leak was found."""
-    return report.verdict.kind in LEAKS
+    return report.verdict.kind in GUILTY
 
 
 def destination(text: str) -> Path:

@@ -114,6 +114,11 @@ def test_settings_are_those_of_option_then_ini_then_project(config: Config) -> N
     assert _asked("directory", config) == config.rootpath / "here" / "out"
 
 
+def test_settings_may_stand_in_our_own_file(config: Config) -> None:
+    (config.rootpath / "leakguard.toml").write_text("[tests]\nlimit = '2 KB'\n")
+    assert _asked("limit_of_all", config) == 2000
+
+
 @pytest.mark.parametrize(
     ("options", "ask", "sentence"),
     [
@@ -140,6 +145,7 @@ def test_a_setting_that_makes_no_sense_is_one_sentence(
     [
         ("[tool.leakguard.tests]\nlimits = 3\n", "has no 'limits'"),
         ("[tool.leakguard.tests]\nlimit =\n", "is not TOML"),
+        ("[tool.leakguard]\ntests = 3\n", "its tests are no table"),
     ],
 )
 def test_a_project_file_that_makes_no_sense_is_one_sentence(
