@@ -181,7 +181,9 @@ def _levels(groups: Groups, host: Host, rlimits: Sequence[Level]) -> list[Level]
         levels = [level for level in levels if level.limit_bytes < host.total_bytes]
         used = _without(host.total_bytes, host.available_bytes)
         outer.append(Level(host.total_bytes, "host", used))
-    return levels + [level._replace(source=level.source + fallback) for level in outer]
+    if fallback:
+        outer = [level._replace(source=level.source + fallback) for level in outer]
+    return levels + outer
 
 
 def _why_none(groups: Groups) -> str:

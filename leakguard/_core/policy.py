@@ -132,6 +132,8 @@ class PolicyState(NamedTuple):
 
     def reached(self, policy: Policy, level: Level) -> Threshold | None:
         """Return what memory, or its peaks, have reached of a level, or stay within."""
+        if self.highest_ratio < policy.thresholds[level][1]:  # no floor lowers it
+            return None
         floor, inside = self.floor_ratio or 0.0, rank(level) <= rank(self.level)
         for ratio, floor_ratio in (
             (self.ratio or 0.0, floor),
@@ -232,8 +234,10 @@ def _wanted(policy: Policy, state: PolicyState) -> Level:
 def _hurries(policy: Policy, state: PolicyState, level: Level) -> bool:
     """Return whether the limit is near in time, and not only by an old forecast."""
     left, ratio = state.time_to_limit_seconds, state.ratio or 0.0
+    if left is None or state.is_falling:
+        return False
     bounds = threshold_of(policy, level, state.floor_ratio)
-    if left is None or state.is_falling or bounds.enter_ratio == inf:
+    if bounds.enter_ratio == inf:
         return False
     if level != "elevated" and ratio < policy.forecast_from_ratio:
         return False

@@ -13,7 +13,10 @@ from __future__ import annotations
 
 from heapq import nlargest
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: A surge has to come down again within so many looks.
 LOOKS = 16
@@ -56,8 +59,9 @@ class Surge(NamedTuple):
     @property
     def step_bytes(self) -> int:
         """By how much memory must be expected to rise and stay: the second largest."""
-        stayed = (s.size_bytes for s in self.steps if s.has_stayed(self.at_seconds))
-        return min(largest) if len(largest := nlargest(2, stayed)) == 2 else 0
+        at = self.at_seconds
+        stayed = sorted(s.size_bytes for s in self.steps if s.has_stayed(at))
+        return stayed[-2] if len(stayed) > 1 else 0
 
     @property
     def rise_bytes(self) -> float:
@@ -80,24 +84,29 @@ class Surge(NamedTuple):
 def looked(
     surge: Surge, at_seconds: float, used_bytes: int, peak_bytes: int = 0
 ) -> Surge:
-    """Return what is to be expected after a look. Cost: about 10 µs.
+    """Return what is to be expected after a look. Cost: about 5 µs.
 
     ``peak_bytes`` is the most that was used since the last look, where that is known.
     """
     look = Look(used_bytes, max(used_bytes, peak_bytes))
     looks = (*surge.looks[1 - LOOKS :], look)
-    # What only falls in the looks had not risen in them: it has gone for good.
-    lows = accumulate((one.used_bytes for one in looks), min)
-    risen_bytes = max(
-        one.peak_bytes - max(before_bytes, used_bytes)
-        for one, before_bytes in zip(looks, lows, strict=True)
-    )
     known = surge.at_seconds
     passed = 0.0 if known is None else max(0.0, at_seconds - known)
-    faded_bytes = surge.expected_bytes * 0.5 ** (passed / HALF_LIFE_SECONDS)
-    expected_bytes = max(faded_bytes, float(risen_bytes))
-    return Surge(
-        looks, expected_bytes, at_seconds, _steps(surge, at_seconds, used_bytes)
+    expected_bytes = surge.expected_bytes * 0.5 ** (passed / HALF_LIFE_SECONDS)
+    if max(one.peak_bytes for one in looks) - used_bytes > expected_bytes:
+        expected_bytes = max(expected_bytes, float(_risen_bytes(looks)))
+    steps = _steps(surge, at_seconds, used_bytes)
+    return Surge(looks, expected_bytes, at_seconds, steps)
+
+
+def _risen_bytes(looks: Sequence[Look]) -> int:
+    """Return by how much memory had risen in these looks that has come down again."""
+    # What only falls in the looks had not risen in them: it has gone for good.
+    lows = accumulate((one.used_bytes for one in looks), min)
+    used_bytes = looks[-1].used_bytes
+    return max(
+        one.peak_bytes - max(before_bytes, used_bytes)
+        for one, before_bytes in zip(looks, lows, strict=True)
     )
 
 
@@ -117,4 +126,6 @@ def _steps(surge: Surge, at_seconds: float, used_bytes: int) -> tuple[Step, ...]
         before_bytes = surge.looks[-1].used_bytes
         if used_bytes > before_bytes:
             steps.append(Step(at_seconds, before_bytes, used_bytes - before_bytes))
+    if len(steps) <= MOST_STEPS:
+        return tuple(steps)
     return tuple(nlargest(MOST_STEPS, steps, key=lambda step: step.size_bytes))

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +24,8 @@ _STATM_FIELDS, _RESIDENT = 7, 1
 _MOST_THREADS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """One reading of the process.
+class Usage(NamedTuple):
+    """What memory the process uses.
 
     ``heap_bytes`` is what the C library's malloc has handed out (small and mapped
     chunks together, psutil >= 7.2); it does not see pymalloc's arenas.
@@ -35,19 +34,27 @@ class Counters:
     rss_bytes: int | None
     heap_bytes: int | None
     python_blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """One reading of the process: its ``Usage``, and what else may grow."""
+
+    rss_bytes: int | None
+    heap_bytes: int | None
+    python_blocks: int
     threads: int
     open_files: int | None
 
 
+def read_usage() -> Usage:
+    """Read what memory is used. Cost: about 5 µs on Linux."""
+    return Usage(_rss_bytes(), _heap_bytes(), sys.getallocatedblocks())
+
+
 def read_counters() -> Counters:
     """Read the counters. Cost: about 10 µs on Linux."""
-    return Counters(
-        rss_bytes=_rss_bytes(),
-        heap_bytes=_heap_bytes(),
-        python_blocks=sys.getallocatedblocks(),
-        threads=threading.active_count(),
-        open_files=_open_files(),
-    )
+    return Counters(*read_usage(), threading.active_count(), _open_files())
 
 
 def peak_rss_bytes() -> int | None:

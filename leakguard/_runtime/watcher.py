@@ -16,14 +16,14 @@ from leakguard._core.records import Unknown
 from leakguard._core.samples import Limit, Reading, Sample
 from leakguard._core.series import Series
 from leakguard._core.trend import judge_lately
-from leakguard._readers.process import read_counters
+from leakguard._readers.process import read_usage
 from leakguard._runtime.thread import DaemonThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from leakguard._core.trend import Trend
-    from leakguard._readers.process import Counters
+    from leakguard._readers.process import Usage
     from leakguard._runtime.work_counter import WorkCounter
 
 TICK_SECONDS = 1.0
@@ -77,7 +77,7 @@ class Watcher:
         judged: Callable[[Trend, tuple[Sample, ...]], None] | None = None,
         ticked: Callable[[State], float] = lambda _state: SLOW_TICK_SECONDS,
         reader: Callable[[], ReadsMemory] | None = None,
-        counters: Callable[[], Counters] = read_counters,
+        usage: Callable[[], Usage] = read_usage,
         own_rlimits: Callable[[], tuple[str, ...]] = tuple,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.thread_time,
@@ -99,7 +99,7 @@ class Watcher:
         self._judged = judged or (lambda _trend, _samples: None)
         self._ticked = ticked
         self._make_reader = reader or (lambda: _memory_reader(own_rlimits))
-        self._counters = counters
+        self._usage = usage
         self._clock, self._cpu_clock = clock, cpu_clock
         self.reset("not started")
 
@@ -157,16 +157,16 @@ class Watcher:
         """Read once and publish what is known now."""
         if self._reader is None:
             self._reader = self._make_reader()
-        reading, counters = self._reader.read(), self._counters()
+        reading, used = self._reader.read(), self._usage()
         # What others on the machine use is no part of this program's history.
         group = reading if reading.is_in_container else Reading(reading.limit)
         limit = group.limit
         work = self._work.read() if self._work is not None else None
         sample = Sample(
             self._clock(),
-            rss_bytes=counters.rss_bytes,
-            in_use_bytes=counters.heap_bytes,
-            python_blocks=counters.python_blocks,
+            rss_bytes=used.rss_bytes,
+            in_use_bytes=used.heap_bytes,
+            python_blocks=used.python_blocks,
             cgroup_usage_bytes=group.usage_bytes,
             cgroup_inactive_file_bytes=group.inactive_file_bytes,
             cgroup_limit_bytes=limit.limit_bytes if isinstance(limit, Limit) else None,
@@ -175,7 +175,7 @@ class Watcher:
             in_flight=work.in_flight if work else None,
         )
         self.series.add(sample)
-        pressure = pressure_of(reading, rss_bytes=counters.rss_bytes, own=self._own)
+        pressure = pressure_of(reading, rss_bytes=used.rss_bytes, own=self._own)
         if self._heap is not None:
             pressure = worse(pressure, self._heap())
         was = self.state

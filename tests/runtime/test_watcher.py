@@ -11,7 +11,7 @@ import pytest
 
 from leakguard._core.records import Unknown
 from leakguard._core.samples import Limit, Reading, Sample
-from leakguard._readers.process import Counters
+from leakguard._readers.process import Usage
 from leakguard._runtime import watcher as module
 from leakguard._runtime.watcher import (
     FAST_TICK_SECONDS,
@@ -43,7 +43,7 @@ class World:
             inactive_file_bytes=MIB,
             unreclaimable_bytes=128 * MIB,
         )
-        self.counters = Counters(150 * MIB, 90 * MIB, 1_000, 3, 7)
+        self.usage = Usage(150 * MIB, 90 * MIB, 1_000)
         self.now = 1_000.0
         self.cpu = 0.0
         self.readers = 0
@@ -71,7 +71,7 @@ class World:
             work=work,
             judged=judged or (lambda trend, _samples: self.trends.append(trend)),
             reader=self.reader,
-            counters=lambda: self.counters,
+            usage=lambda: self.usage,
             clock=lambda: self.now,
             cpu_clock=lambda: self.cpu,
         )
@@ -172,7 +172,7 @@ def test_it_judges_every_ten_seconds(world: World) -> None:
 def left_seconds(world: World, swap_free_bytes: int) -> float:
     watcher = world.watcher()
     for grown in range(0, 100 * MIB, MIB):
-        world.counters = Counters(150 * MIB + grown, 90 * MIB + grown, 1_000, 3, 7)
+        world.usage = Usage(150 * MIB + grown, 90 * MIB + grown, 1_000)
         world.reading = replace(
             world.reading,
             unreclaimable_bytes=128 * MIB + grown,
