@@ -1,13 +1,13 @@
 """What a guard costs a busy web application: while all is well, and while it looks.
 
-Flask under waitress and Starlette under uvicorn answer over loopback, each twice in
-one process: bare, and behind the middleware. Several clients at once keep them busy:
-a share of the processor's time is one of the throughput then. Bare and watched take
-turns, ten a second: so both have the same memory layout and the same machine, which
-differ by several percent from process to process and from second to second. What
-counts is the processor time of the whole process per request, its lower quartile over
-the turns, for neighbours only ever make it dearer. The guard's ticks, one a second
-(see ``guard_tick``), fall on both.
+Flask under waitress and Starlette under uvicorn answer over loopback, bare and behind
+the middleware. Several clients at once keep them busy: a share of the processor's time
+is one of the throughput then. Bare and watched take turns, ten a second, in the same
+server, on the same connections: its threads and its memory differ by two percent from
+server to server, and the machine by several from second to second. What counts is the
+processor time of the whole process per request, its lower quartile over the turns, for
+neighbours only ever make it dearer. The guard's ticks, one a second (see
+``guard_tick``), fall on both.
 
 An investigation is one long turn, between two bare ones; its ratio is the median.
 """
@@ -27,7 +27,7 @@ import threading
 import time
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -61,7 +61,7 @@ def run(quick: bool) -> list[Row]:  # noqa: FBT001 - every benchmark's signature
     rows: list[Row] = []
     for app, modules in _APPS.items():
         if all(map(importlib.util.find_spec, modules)):
-            rows += _rows(app, 100 if quick else 400, 1 if quick else 4)
+            rows += _rows(app, 100 if quick else 200, 1 if quick else 3)
     return rows
 
 
@@ -117,27 +117,24 @@ class Server:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.told: dict[str, float] = {}
-        bare, watched = (_clients(port) for port in json.loads(self._said()))
-        self._clients = {_BARE: bare, _WATCHED: watched, _LOOKING: watched}
-        for clients in (bare, watched):
-            _ask(clients, _WARM_UP_SECONDS)
+        self._clients = _clients(json.loads(self._said()))
+        for variant in (_BARE, _WATCHED):
+            self.turn(variant, _WARM_UP_SECONDS)
 
     def turn(self, variant: str, seconds: float) -> float:
         """Ask it for so long; return the µs of processor time per request."""
-        clients = self._clients.get(variant, self._clients[_BARE])
         self._ask_for(f"begin {variant}")
-        _ask(clients, _SETTLE_SECONDS)
+        _ask(self._clients, _SETTLE_SECONDS)
         before = float(self._ask_for("cost"))
-        requests = _ask(clients, seconds)
+        requests = _ask(self._clients, seconds)
         cost = float(self._ask_for("cost")) - before
         self.told |= json.loads(self._ask_for(f"end {variant}"))
         return cost / requests * 1e6
 
     def end(self) -> None:
         """End it."""
-        for clients, _ in self._clients.values():
-            for client in clients:
-                client.close()
+        for client in self._clients[0]:
+            client.close()
         self._process.communicate()
 
     def _ask_for(self, what: str) -> str:
@@ -196,21 +193,35 @@ def _receive(client: socket.socket, size: int) -> None:
 def _serve(app: str) -> None:
     """Be the server: a line in asks for something, a line out answers."""
     run = {"Flask": _flask, "Starlette": _starlette}[app]
-    ports = []
-    for watches in (False, True):
-        listener = socket.create_server(("127.0.0.1", 0))
-        # Else the second part of a response waits 40 ms for the first one's ACK.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=run, args=(listener, watches), daemon=True).start()
-        ports.append(listener.getsockname()[1])
-    print(json.dumps(ports), flush=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    # Else the second part of a response waits 40 ms for the first one's ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    threading.Thread(target=run, args=(listener,), daemon=True).start()
+    print(json.dumps(listener.getsockname()[1]), flush=True)
     switches = {name: switch() for name, switch in _SWITCHES.items()}
     for line in sys.stdin:
         what, _, variant = line.strip().partition(" ")
         begin, end = switches.get(variant, (dict, dict))
+        _Turns.is_watched = variant in {_WATCHED, _LOOKING}
         answer = {"cost": time.process_time, "begin": begin, "end": end}[what]()
         print(json.dumps(answer if what != "begin" else None), flush=True)
     os._exit(0)  # a server's thread has no end of its own
+
+
+class _Turns:
+    """An application that is now the bare one, and now the one behind middleware."""
+
+    is_watched = False
+
+    def __init__(
+        self, bare: Callable[..., Any], middleware: Callable[..., Callable[..., Any]]
+    ) -> None:
+        self._bare, self._watched = bare, middleware(bare)
+
+    def __call__(self, *arguments: object) -> Any:  # noqa: ANN401 - WSGI's or ASGI's
+        if _Turns.is_watched:
+            return self._watched(*arguments)
+        return self._bare(*arguments)
 
 
 def _idle() -> Switch:
@@ -267,11 +278,13 @@ _SWITCHES: dict[str, Callable[[], Switch]] = {
 }
 
 
-def _flask(listener: socket.socket, watches: bool) -> None:  # noqa: FBT001
+def _flask(listener: socket.socket) -> None:
     """Serve a Flask application that fills a template."""
     from flask import Flask, render_template
     from jinja2 import DictLoader
     from waitress.server import create_server
+
+    from leakguard.wsgi import Middleware
 
     app = Flask(__name__)
     page = "<ul>{% for row in rows %}<li>{{ row.name }}: {{ row.n }}</li>{% endfor %}"
@@ -281,29 +294,25 @@ def _flask(listener: socket.socket, watches: bool) -> None:  # noqa: FBT001
     def home() -> str:
         return render_template("page", rows=_table())
 
-    if watches:
-        from leakguard.wsgi import Middleware
-
-        app.wsgi_app = Middleware(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = _Turns(app.wsgi_app, Middleware)  # type: ignore[method-assign]
     logging.getLogger("waitress").setLevel(logging.ERROR)
     create_server(app, sockets=[listener]).run()
 
 
-def _starlette(listener: socket.socket, watches: bool) -> None:  # noqa: FBT001
+def _starlette(listener: socket.socket) -> None:
     """Serve a Starlette application that answers with rows as JSON."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
+    from leakguard.asgi import Middleware
+
     async def home(_request: object) -> JSONResponse:
         return JSONResponse(_table())
 
     app = Starlette(routes=[Route("/", home)])
-    if watches:
-        from leakguard.asgi import Middleware
-
-        app.add_middleware(Middleware)
+    app.add_middleware(lambda app: _Turns(app, Middleware))
     config = uvicorn.Config(
         app, log_level="error", access_log=False, timeout_keep_alive=120
     )
