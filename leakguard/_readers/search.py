@@ -111,6 +111,7 @@ class Search:
             return self._climbed(target, None) or [target]
         walk = self._walked()
         chain = walk.chain_to(target, _COMPARED, self._out_of_time)
+        chain = chain or walk.chain_below(target, self._out_of_time)
         if not chain and self._passes.fit:
             chain = self._climbed(target, walk)
         if not chain:

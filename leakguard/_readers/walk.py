@@ -3,7 +3,8 @@
 It sees what a developer could write down: the variables of modules and classes, what
 functions keep in closures and defaults, the attributes and entries below. Of a long
 container just the newest entries are looked at, so the walk sees the program's
-structure and little of its data. No step of it takes a millisecond.
+structure and little of its data. What is new in there can be looked through for one
+object. No step takes more than a few milliseconds.
 
 Rules of this file: no code of the user's runs; no instance is made to have a
 ``__dict__`` by looking at it; what was seen is held until the walk is dropped, and is
@@ -18,12 +19,14 @@ import time
 import types
 import weakref
 from array import array
-from itertools import chain
+from itertools import chain, repeat
+from operator import is_
 from typing import TYPE_CHECKING
 
 from leakguard._readers.attributes import (
     dict_of,
     is_a,
+    is_any,
     module_file,
     module_tables,
     referents_of,
@@ -40,6 +43,9 @@ MOST_OBJECTS = 100_000
 _STEP, _REST_SECONDS = 2_000, 0.001
 #: A container is read whole up to this length, and beyond it some of its newest.
 _WHOLE, _SAMPLED = 256, 64
+#: Below long containers: how many of the newest entries are looked through, how many
+#: references deep, in how many objects at once and in all; longer ones are passed by.
+_NEWEST, _DEEP, _AT_ONCE, _BELOW, _LONG = 2_048, 4, 16_384, 131_072, 16_384
 #: Share of the objects that the application's own modules may lead to.
 _OWN_SHARE = 0.7
 #: Variables of one module.
@@ -89,6 +95,7 @@ class Walk:
         self._rest = rest
         self._items: list[object] = []
         self._parents = array("q")
+        self._looked = 0  # below so many of the first
         self.own_ids = {id(self), id(self._items)}
         self._at = dict.fromkeys((*hidden, *self.own_ids), -1)
         own, others = _tables()
@@ -115,6 +122,7 @@ class Walk:
             while at < len(self._items):
                 if len(self._items) < most:
                     self._look_below(at, most)
+                    self._looked += at == self._looked
                 at += 1
                 if at % _STEP == 0:
                     self._rest(_REST_SECONDS)
@@ -144,6 +152,33 @@ class Walk:
                     break
         return []
 
+    def chain_below(
+        self, target: object, out_of_time: Callable[[], bool] = lambda: False
+    ) -> list[object]:
+        """Return the objects from the root to what a new entry leads to, or nothing.
+
+        It looks below the newest entries of long containers, some references deep, at
+        up to 0.5 us for each of 130 000 objects.
+        """
+        seen = rested = 0
+        for at, item in enumerate(self._items):
+            if length_of(item) > _WHOLE:
+                below = _Below(chain.from_iterable(newest_entries(item, _NEWEST)), self)
+                found = below.chain_to(target)
+                if found:
+                    return [*self._chain(at), *found]
+                seen += len(below)
+                if seen - rested > _STEP:
+                    self._rest(_REST_SECONDS)
+                    rested = seen
+                if seen > _BELOW or out_of_time():
+                    break
+        return []
+
+    def knows(self, item: object) -> bool:
+        """Return whether it was looked below the object, or need not be."""
+        return self._at.get(id(item), self._looked) < self._looked
+
     def _chain(self, at: int) -> list[object]:
         found = []
         while at >= 0:
@@ -165,6 +200,57 @@ class Walk:
                 if len(self._items) >= most:
                     return
                 self._add(part, at)
+
+
+class _Below:
+    """What some entries lead to, level by level, but what the walk knows."""
+
+    def __init__(self, entries: Iterable[object], walk: Walk) -> None:
+        self._walk = walk
+        self._skipped: dict[int, bool] = {}
+        self._seen: dict[int, object] = {}
+        self._levels = [self._new(entries)]
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def chain_to(self, target: object) -> list[object]:
+        """Return the objects from an entry to the target, or nothing."""
+        for _ in range(_DEEP):
+            parts = gc.get_referents(*self._levels[-1])
+            if any(map(is_, parts, repeat(target))):
+                return self._chain(target)
+            self._levels.append(self._new(parts))
+        return []
+
+    def _new(self, parts: Iterable[object]) -> list[object]:
+        """Return which of them may lead on and were not seen before."""
+        new = {id(part): part for part in parts if self._leads_on(part)}
+        for ident in new.keys() & self._seen.keys():
+            del new[ident]
+        self._seen.update(new)
+        return list(new.values())[:_AT_ONCE]
+
+    def _leads_on(self, part: object) -> bool:
+        kind = type(part)
+        skipped = self._skipped.get(id(kind))
+        if skipped is None:  # a class leads to all that there is
+            skipped = id(kind) in _LEAVES or is_any(part, (type, types.ModuleType))
+            self._skipped[id(kind)] = skipped
+        if skipped or not gc.is_tracked(part) or self._walk.knows(part):
+            return False
+        return length_of(part) <= _LONG
+
+    def _chain(self, target: object) -> list[object]:
+        found = [target]
+        for level in reversed(self._levels):
+            for item in level:
+                if any(map(is_, gc.get_referents(item), repeat(found[-1]))):
+                    found.append(item)
+                    break
+            else:  # another thread has changed it
+                return []
+        return found[::-1]
 
 
 def _tables() -> tuple[list[object], list[object]]:

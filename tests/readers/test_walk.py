@@ -76,6 +76,66 @@ def test_what_a_program_names_is_found_from_its_modules(
     assert _path(_walked(), eval(expression, vars(shop))) == path
 
 
+BELOW = """
+    import sys
+
+    class Order:
+        def __init__(self, number):
+            self.lines = {"first": [number], "order": self}
+            self.shelf = ([number],)
+            self.kind = Order
+            self.home = sys.modules[__name__]
+
+    class Other(type(sys)):
+        pass
+
+    ORDERS = {number: Order(number) for number in range(1_000)}
+    SEEN = [Other("other") for _ in range(300)]
+"""
+
+
+@pytest.mark.parametrize("where", ["lines['first']", "shelf[0]"])
+def test_what_new_entries_of_long_containers_lead_to_is_found(
+    program: Program, where: str
+) -> None:
+    shop = program(BELOW)
+    target = eval(f"ORDERS[700].{where}", vars(shop))
+    found = _walked()
+    assert not found.chain_to(target, sys.maxsize)
+    path = describe(found.chain_below(target))[0]
+    assert path.startswith(f"shop.ORDERS[…].{where[:5]}")
+
+
+def test_what_lies_deeper_or_elsewhere_is_not_found_below(program: Program) -> None:
+    shop = program(BELOW)
+    nested = shop.ORDERS[700].lines["first"]
+    for _ in range(4):
+        nested.append([])
+        nested = nested[-1]
+    rests: list[float] = []
+    found = _walked(rest=rests.append)
+    rests.clear()
+    assert not found.chain_below(nested)
+    assert rests, "it rests in between"
+    assert not found.chain_below([])
+
+
+def test_looking_below_ends_in_time(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = program(BELOW.replace("ORDERS", "A_FIRST = list(range(300)); ORDERS"))
+    target = shop.ORDERS[700].lines["first"]
+    found = _walked()
+    assert not found.chain_below(target, lambda: True)
+    monkeypatch.setattr(walk, "_BELOW", -1)
+    assert not found.chain_below(target)
+
+
+def test_what_is_let_go_of_meanwhile_is_not_found_below(program: Program) -> None:
+    below = walk._Below(program(BELOW).ORDERS.values(), _walked())
+    assert below._chain([]) == []
+
+
 def test_of_a_long_container_the_newest_entries_are_seen_and_all_compared(
     program: Program,
 ) -> None:
@@ -151,7 +211,9 @@ def test_without_time_for_a_pass_the_walk_alone_answers(program: Program) -> Non
     assert describe(looking.climb(shop.STORE.orders))[0] == "shop.STORE.orders"
     first = shop.STORE.orders[0]
     assert describe(looking.climb(first))[0] == "shop.STORE.orders[…]"
-    assert looking.climb(first.lines) == [first.lines], "deeper than it looks"
+    deep: list[object] = []
+    first.lines.append([[[deep]]])
+    assert looking.climb(deep) == [deep], "deeper than it looks"
 
 
 @pytest.mark.usefixtures("large")
