@@ -121,11 +121,13 @@ def unmarked_ratio(pairs: int) -> float:
 def _pytest(directory: Path, options: tuple[str, ...], environ: dict[str, str]) -> str:
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", *options]
     common = ("-p", "no:cacheprovider", "-p", "anyio.pytest_plugin")
+    # As for most users, what is compiled is kept.
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [*command, *common],
         cwd=directory,
         env={
-            **os.environ,
+            **kept,
             "PYTHONPATH": str(ROOT),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             **environ,
