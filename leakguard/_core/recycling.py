@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from leakguard._core.policy_table import Policy
+    from leakguard._core.surge import Step
 
 #: How a server is asked: ``terminate`` sends SIGTERM to this process, ``leave`` has
 #: uvicorn stop accepting and then end, ``reload`` sends SIGHUP to this process,
@@ -115,12 +116,14 @@ class Legacy(NamedTuple):
     """What a worker that is replaced knows, and the next one would have to learn.
 
     ``surge_bytes`` is what was needed for moments, ``floor_bytes`` the least that was
-    used; ``at_seconds`` is when that was known.
+    used; ``at_seconds`` is when that was known. ``step`` is by how much memory rose and
+    stayed, more than once.
     """
 
     surge_bytes: float = 0.0
     floor_bytes: float | None = None
     at_seconds: float | None = None
+    step: Step | None = None
 
 
 NOTHING_LEFT: Final = Legacy()

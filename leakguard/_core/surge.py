@@ -57,11 +57,17 @@ class Surge(NamedTuple):
     steps: tuple[Step, ...] = ()
 
     @property
+    def step(self) -> Step | None:
+        """The step that must be expected to come again: the second largest."""
+        stayed = [step for step in self.steps if step.has_stayed(self.at_seconds)]
+        if len(stayed) < 2:
+            return None
+        return sorted(stayed, key=lambda step: step.size_bytes)[-2]
+
+    @property
     def step_bytes(self) -> int:
-        """By how much memory must be expected to rise and stay: the second largest."""
-        at = self.at_seconds
-        stayed = sorted(s.size_bytes for s in self.steps if s.has_stayed(at))
-        return stayed[-2] if len(stayed) > 1 else 0
+        """By how much memory must be expected to rise and stay."""
+        return self.step.size_bytes if self.step is not None else 0
 
     @property
     def rise_bytes(self) -> float:

@@ -196,7 +196,8 @@ class Protection:
     def _inherit(self, limit_bytes: int) -> None:
         """Begin with what the worker knew whose place this one has taken."""
         left = self.recycler.inherited()
-        self._surge = Surge((), left.surge_bytes, left.at_seconds)
+        steps = (left.step, left.step) if left.step is not None else ()
+        self._surge = Surge((), left.surge_bytes, left.at_seconds, steps)
         if left.floor_bytes is not None:
             floor_ratio = left.floor_bytes / limit_bytes
             self._state = self._state._replace(floor_ratio=floor_ratio)
@@ -235,7 +236,7 @@ class Protection:
         if floor_ratio is not None and limit_bytes is not None:
             floor_bytes = floor_ratio * limit_bytes
         surge = self._surge.with_own(self._own_surge)
-        return Legacy(surge.rise_bytes, floor_bytes)
+        return Legacy(surge.expected_bytes, floor_bytes, step=surge.step)
 
     def _act(self, action: Action, seen: State) -> None:
         self._actions[action.kind] += 1

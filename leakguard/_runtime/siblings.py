@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from leakguard._core.recycling import NOTHING_LEFT, Legacy, Objection
+from leakguard._core.surge import Step
 from leakguard._runtime.private_directory import name_for_user, open_private
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from leakguard._core.recycling import Worker
 
 _MOST_BYTES: Final = 65_536
-_SURGE, _FLOOR = b"surge", b"floor"
+_SURGE, _FLOOR, _STEP, _STEPPED = b"surge", b"floor", b"step", b"stepped"
 
 
 def take_turn(worker: Worker, directories: Iterable[str] | None) -> int | Objection:
@@ -103,13 +104,19 @@ def read_shared(shared: int) -> tuple[list[float], Legacy]:
             else:
                 times.append(float(number))
     at_seconds = max(times, default=None)
-    return times, Legacy(found.get(_SURGE, 0.0), found.get(_FLOOR), at_seconds)
+    step = None
+    if _STEP in found and _STEPPED in found:
+        step = Step(found[_STEPPED], 0, int(found[_STEP]))
+    return times, Legacy(found.get(_SURGE, 0.0), found.get(_FLOOR), at_seconds, step)
 
 
 def write_shared(shared: int, times: list[float], legacy: Legacy) -> None:
     """Note when workers were replaced, and what the last of them leaves behind."""
     words = [f"{known:.3f}".encode() for known in times]
-    for name, number in ((_SURGE, legacy.surge_bytes), (_FLOOR, legacy.floor_bytes)):
+    numbers = {_SURGE: legacy.surge_bytes, _FLOOR: legacy.floor_bytes}
+    if legacy.step is not None:
+        numbers |= {_STEP: legacy.step.size_bytes, _STEPPED: legacy.step.at_seconds}
+    for name, number in numbers.items():
         if number is not None:
             words.append(b"%s=%d" % (name, number))
     os.ftruncate(shared, 0)

@@ -14,6 +14,7 @@ from leakguard._core.policy import Action, Policy
 from leakguard._core.pressure import Pressure
 from leakguard._core.recycling import NOTHING_LEFT, Legacy
 from leakguard._core.samples import Limit, Reading, Sample
+from leakguard._core.surge import Step
 from leakguard._core.trend import judge_history
 from leakguard._runtime.gate import EXPIRES_SECONDS, Gate
 from leakguard._runtime.protection import (
@@ -263,6 +264,15 @@ def test_a_worker_begins_with_what_the_one_before_it_knew(
     left = world.recycler.left[-1]
     assert left.surge_bytes == pytest.approx(known.surge_bytes, rel=0.1)
     assert left.floor_bytes == pytest.approx(known.floor_bytes)
+
+
+def test_a_worker_expects_the_steps_that_the_one_before_it_saw(world: World) -> None:
+    world.protection.reset()
+    step = Step(world.now - 10, 0, LIMIT_BYTES // 8)
+    world.recycler.heritage = Legacy(0.0, 0.3 * LIMIT_BYTES, world.now, step)
+    world.tick(*[0.3] * 3, *[0.83] * 8)
+    assert world.protection.level == "critical"
+    assert world.recycler.left[-1].step == step
 
 
 def test_a_process_that_lives_by_its_peaks_is_not_refused_work(world: World) -> None:

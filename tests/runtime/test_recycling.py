@@ -22,6 +22,7 @@ from leakguard._core.pressure import Pressure
 from leakguard._core.records import Unknown
 from leakguard._core.recycling import NOTHING_LEFT, Legacy, Worker
 from leakguard._core.samples import Limit, Reading, Sample
+from leakguard._core.surge import Step
 from leakguard._readers.servers import Here, here, started_ticks
 from leakguard._runtime import recycling, siblings
 from leakguard._runtime.recycling import LINGER_SECONDS, WAYS, Recycler
@@ -213,7 +214,7 @@ def test_the_next_worker_knows_what_the_last_one_needed_for_moments(
     assert world.sibling().inherited() == NOTHING_LEFT
     assert list(world.directory.iterdir()) == []  # who only looks makes nothing
     worker = world.sibling()
-    left = Legacy(24 * MIB, 90 * MIB)
+    left = Legacy(24 * MIB, 90 * MIB, step=Step(1_000.0, 0, 12 * MIB))
     worker.consider(ACTION, seen(200 * MIB), left)
     went_at = world.now
     assert world.sibling().inherited() == left._replace(at_seconds=went_at)
