@@ -2,13 +2,13 @@
 
 Flask under waitress and Starlette under uvicorn answer over loopback, bare and behind
 the middleware. Several clients at once keep them busy: a share of the processor's time
-is one of the throughput then. Bare and watched take turns, ten a second, in the same
+is one of the throughput then. Bare and watched take turns, forty a second, in the same
 server, on the same connections: its threads and its memory differ by two percent from
-server to server, and the machine by several from second to second. What counts is the
-processor time of the whole process per request, its lower quartile over the turns, for
-neighbours only ever make it dearer; and of the ratios of several processes, whose
-memory is laid out differently, the median. The guard's ticks, one a second (see
-``guard_tick``), fall on both.
+server to server, and the machine by several from moment to moment. What counts is the
+processor time of the whole process per request, and of the ratios of turns that follow
+each other, in several processes, the median. The peers, which disturb what comes after
+them, have servers of their own. The guard's ticks, one a second (see ``guard_tick``),
+fall on both.
 
 An investigation is one long turn, between two bare ones; its ratio is the median, too.
 """
@@ -19,7 +19,6 @@ import importlib.util
 import json
 import logging
 import os
-import random
 import socket
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from itertools import cycle, islice, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +49,11 @@ _PEERS = ("tracemalloc", "memray")
 _BARE, _AGAIN = "bare", "bare once more"
 _WATCHED, _LOOKING = "watched", "while it looks"
 _AT_LEAST = {_WATCHED: 0.99, _LOOKING: 0.95}
+#: In a round each has a turn; so many rounds in one process.
+_ROUNDS, _PEER_ROUNDS = 240, 60
 #: A turn; one of an investigation takes long enough for several windows.
-_TURNS = 40
-_TURN_SECONDS, _LOOKING_TURN_SECONDS, _BARE_TURN_SECONDS = 0.1, 25.0, 8.0
-_WARM_UP_SECONDS, _SETTLE_SECONDS = 0.5, 0.02
+_TURN_SECONDS, _LOOKING_TURN_SECONDS, _BARE_TURN_SECONDS = 0.02, 25.0, 8.0
+_WARM_UP_SECONDS, _SETTLE_SECONDS = 0.5, 0.005
 _ROWS, _LEAST_BYTES, _MOST_BYTES = 40, 500, 65_536
 _CLIENTS = 4
 _REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: keep-alive\r\n\r\n"
@@ -69,11 +70,12 @@ def run(quick: bool) -> list[Row]:  # noqa: FBT001 - every benchmark's signature
 
 def _rows(app: str, processes: int, looks: int) -> list[Row]:
     peers = [peer for peer in _PEERS if importlib.util.find_spec(peer)]
-    variants = [_BARE, _AGAIN, _WATCHED, *peers]
-    healthy = [_healthy(app, variants) for _ in range(processes)]
+    healthy = _healthy(app, [_BARE, _AGAIN, _WATCHED], processes, _ROUNDS)
+    beside = _healthy(app, [_BARE, *peers], looks if peers else 0, _PEER_ROUNDS)
     looking = [_look(app) for _ in range(looks)]
     bare = statistics.median(costs[_BARE] for costs in healthy)
-    cost = {name: bare / _ratio(healthy, name) for name in variants}
+    cost = {name: bare / _ratio(healthy, name) for name in (_AGAIN, _WATCHED)}
+    cost |= {peer: bare / _ratio(beside, peer) for peer in peers}
     cost[_LOOKING] = bare / _ratio(looking, _LOOKING)
     rows = [Row(f"{app}, {_AGAIN}", cost[_AGAIN], "µs", _BARE, bare)]
     for variant, least in _AT_LEAST.items():
@@ -85,21 +87,24 @@ def _rows(app: str, processes: int, looks: int) -> list[Row]:
     return [*rows, Row(what, 100 * told, "%", "as measured", 100 * lost)]
 
 
-def _ratio(processes: list[dict[str, float]], variant: str) -> float:
-    """Return the throughput of a variant against bare, the median of processes."""
-    return statistics.median(costs[_BARE] / costs[variant] for costs in processes)
+def _ratio(rounds: list[dict[str, float]], variant: str) -> float:
+    """Return the throughput of a variant against bare, the median of the rounds."""
+    return statistics.median(costs[_BARE] / costs[variant] for costs in rounds)
 
 
-def _healthy(app: str, variants: list[str]) -> dict[str, float]:
-    """Let one process serve in turns; return the lower quartile of µs per request."""
-    server, shuffle = Server(app), random.Random(0).shuffle
-    costs: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(_TURNS):
-        shuffle(variants)
-        for name in variants:
-            costs[name].append(server.turn(name, _TURN_SECONDS))
-    server.end()
-    return {name: statistics.quantiles(found, n=4)[0] for name, found in costs.items()}
+def _healthy(
+    app: str, variants: list[str], processes: int, rounds: int
+) -> list[dict[str, float]]:
+    """Let processes serve in turns; return the µs per request of each round."""
+    found: list[dict[str, float]] = []
+    for _ in range(processes):
+        server = Server(app)
+        found += [
+            {name: server.turn(name, _TURN_SECONDS) for name in order}
+            for order in islice(cycle(permutations(variants)), rounds)
+        ]
+        server.end()
+    return found
 
 
 def _look(app: str) -> dict[str, float]:

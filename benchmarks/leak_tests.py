@@ -38,6 +38,8 @@ _RUNS: dict[Tool, tuple[tuple[str, ...], dict[str, str]]] = {
     "memray": (("-p", "pytest_memray.plugin", "--memray"), {}),
     "psleak": ((), {"PYTHONMALLOC": "malloc"}),
 }
+#: What pytest returns when all passed and when some failed.
+_ENDED = (0, 1)
 _MODULES = {"memray": "pytest_memray", "psleak": "psleak"}
 
 
@@ -137,6 +139,8 @@ def _pytest(directory: Path, options: tuple[str, ...], environ: dict[str, str]) 
         text=True,
         check=False,
     )
+    if done.returncode not in _ENDED:
+        raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout[-500:]}")
     return done.stdout
 
 
