@@ -118,7 +118,7 @@ class _Part:
 def stopped(row: GrowthRow, look: DeepLook) -> bool:
     """Return whether a site that grew before left nothing behind at depth."""
     expected = row.blocks.slope * look.work_done
-    if expected < _EXPECTED_AT_DEPTH:
+    if row.is_resized or expected < _EXPECTED_AT_DEPTH:
         return False
     seen = sum(n for stack, (_, n) in look.survivors.items() if stack[0] == row.frame)
     return seen < expected / 8

@@ -144,7 +144,7 @@ def judge(
     if picture.calls < LEAST_CALLS:
         return _undecided(picture)
     if suspects:
-        return _leak(picture, suspects, seconds_per_call)
+        return leak_verdict(picture, suspects, seconds_per_call)
     if _is_native(picture):
         return _native(picture, seconds_per_call)
     if picture.resident is not None and picture.resident.shape == "linear":
@@ -161,9 +161,10 @@ def judge(
     )
 
 
-def _leak(
+def leak_verdict(
     picture: Picture, suspects: Sequence[Suspect], seconds_per_call: float
 ) -> Verdict:
+    """Return the verdict where these suspects leak; there is at least one."""
     rate = sum(s.growth_bytes_per_call or 0.0 for s in suspects)
     first = suspects[0]
     where = first.owner.path if first.owner else None

@@ -26,7 +26,7 @@ HEAP_FLOOR_BYTES = 64 * 1024
 #: chunks, hash entry (48) and trace (32), and its share of the table.
 TRACER_BYTES_PER_TRACE = 112
 #: pymalloc serves blocks up to this size and counts them.
-_SMALL_BLOCK_BYTES = 512
+SMALL_BLOCK_BYTES = 512
 #: Fewer new blocks than this drown in what the looks themselves keep.
 _TURNOVER_BLOCKS = 5_000
 _TURNOVER_BYTES = 1024 * 1024
@@ -61,6 +61,11 @@ class GrowthRow:
     frame: Frame
     size: Law
     blocks: Law
+
+    @property
+    def is_resized(self) -> bool:
+        """Whether it is blocks that grow, such as a buffer, and not their number."""
+        return self.blocks.shape in {"flat", "decaying"}
 
 
 def growth_rows(looks: Sequence[Checkpoint]) -> tuple[GrowthRow, ...]:
@@ -113,7 +118,7 @@ def is_turnover(
     up to ``blocks`` or ``size_bytes`` is too little for them to tell.
     """
     last, middle = looks[-1], look_near_half(looks)
-    if row.size.slope <= _SMALL_BLOCK_BYTES * row.blocks.slope:
+    if row.size.slope <= SMALL_BLOCK_BYTES * row.blocks.slope:
         if not last.python_blocks:  # PYTHONMALLOC=malloc: they are not counted
             return False
         born = row.blocks.grown

@@ -12,15 +12,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from leakguard._core.judge import LEAST_CALLS, picture_of
-from leakguard._core.observe import is_turnover
+from leakguard._core.observe import SMALL_BLOCK_BYTES, is_turnover
 from leakguard._core.records import Verdict
 from leakguard._core.robust import median
 from leakguard._core.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from leakguard._core.conclusion import Conclusion
+    from leakguard._core.foreign import Kept
     from leakguard._core.judge import Picture
     from leakguard._core.observe import Checkpoint, GrowthRow
     from leakguard._core.records import Suspect
@@ -45,8 +45,6 @@ WATCH_SHARE = 0.6
 MOST_OVERTIME, SUSPICIOUS_OVERTIME = 10.0, 3.0
 #: Blocks born, or bytes grown, from which on the counters are a witness.
 _WITNESSED_BLOCKS, _WITNESSED_BYTES = 24, 256 * 1024
-#: pymalloc serves blocks up to this size and counts them.
-_SMALL_BLOCK_BYTES = 512
 #: At depth, growth must go on at this share of its rate, as the counters see it.
 _STEADY_SHARE, _LEAST_BYTES_AT_DEPTH = 0.25, 8 * 1024
 #: The interpreter keeps up to 255 freed objects of a kind (asyncio's futures, contexts)
@@ -100,6 +98,15 @@ class Witness:
     blocks: int | None
     heap_bytes: int | None
 
+    def without(self, kept: Kept) -> Witness:
+        """Return what was seen but for what somebody else keeps."""
+        blocks, heap_bytes = self.blocks, self.heap_bytes
+        return Witness(
+            self.calls,
+            None if blocks is None else blocks - kept.blocks,
+            None if heap_bytes is None else heap_bytes - kept.heap_bytes,
+        )
+
 
 def goes_on(picture: Picture, witness: Witness) -> bool:
     """Return whether the growth went on at depth, or stopped meanwhile.
@@ -110,7 +117,7 @@ def goes_on(picture: Picture, witness: Witness) -> bool:
     rows = picture.steady_rows
     blocks = witness.calls * sum(max(0.0, row.blocks.slope) for row in rows)
     size = witness.calls * sum(max(0.0, row.size.slope) for row in rows)
-    if size <= _SMALL_BLOCK_BYTES * blocks:
+    if size <= SMALL_BLOCK_BYTES * blocks:
         if witness.blocks is None or blocks < LEAST_CALLS / 2:
             return True
         return witness.blocks >= blocks * _STEADY_SHARE
@@ -125,24 +132,9 @@ def is_proven(suspects: Sequence[Suspect], calls: int) -> bool:
     blocks = later * sum(s.growth_count_per_call or 0.0 for s in suspects)
     size = later * sum(s.growth_bytes_per_call or 0.0 for s in suspects)
     held = any(s.owner or s.pattern in {"cycle", "native"} for s in suspects)
-    large = size >= _SMALL_BLOCK_BYTES * blocks
+    large = size >= SMALL_BLOCK_BYTES * blocks
     most = _UNHELD_LARGE_BYTES if large else _UNHELD_BYTES
     return held or blocks >= _UNHELD_BLOCKS or size >= most
-
-
-def without_foreign(
-    found: Conclusion, is_foreign: Callable[[Suspect], bool]
-) -> Conclusion:
-    """Return the findings without the suspects that are not the work's own."""
-    own = tuple(suspect for suspect in found.suspects if not is_foreign(suspect))
-    if len(own) == len(found.suspects):
-        return found
-    rate = sum(suspect.growth_bytes_per_call or 0.0 for suspect in own)
-    verdict = replace(found.verdict, growth_bytes_per_call=rate)
-    if not own:
-        reason = "What grew is the test runner's own: nothing of the test's is on it."
-        verdict = Verdict("steady", 0.9, reason, growth_bytes_per_call=0.0)
-    return replace(found, verdict=verdict, suspects=own)
 
 
 def stopped(calls: int) -> Verdict:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from leakguard._core.foreign import is_of_tools
 from leakguard._core.records import GUILTY, Site
 from leakguard._plugin import settings
 from leakguard._plugin.baseline import Baseline
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from leakguard._core.records import Report, Suspect
+    from leakguard._core.records import Report
     from leakguard._plugin.finding import Outcome
     from leakguard._plugin.marks import Asked, KnownLeak, LimitGrowth, NoLeaks
     from leakguard._runtime.trial import Trial
@@ -138,16 +139,6 @@ class Judge:
         return str(path)
 
 
-def _is_of_pytest(suspect: Suspect) -> bool:
-    """Return whether pytest allocates it on no behalf of the test's or a fixture's.
-
-    CPython 3.12, for one, keeps for good the name of each directory of ``tmp_path``.
-    """
-    if suspect.site is None or suspect.site.in_app:
-        return False
-    return any("/_pytest/" in frame.replace("\\", "/") for frame in suspect.stack)
-
-
 def _covers(limit_bytes: float | None, rate: float | None) -> bool:
     return limit_bytes is None or rate is None or rate <= limit_bytes
 
@@ -165,7 +156,7 @@ def _tried(
                 warm_up=WARM_UP_CALLS if asked.warmup is None else asked.warmup,
                 seconds=asked.seconds,
                 kinds=asked.kinds,
-                is_foreign=_is_of_pytest,
+                is_foreign=is_of_tools,
             )
         except WorkFailed as failed:
             note = (

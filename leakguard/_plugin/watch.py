@@ -57,6 +57,11 @@ class Watch:
         else:
             self._runs_tests = False
 
+    def pytest_collection_finish(self) -> None:
+        """Let go of what the start left, or a test's collection would free it."""
+        if self._runs_tests:
+            gc.collect()
+
     def pytest_sessionfinish(self) -> None:
         """Stop what was started."""
         if self._runs_tests:
@@ -86,19 +91,24 @@ class Watch:
     def _left(self, blocks: int) -> Finding | None:
         if traced_bytes() < LISTED_BYTES:
             return None
-        self._collect()
+        net = sys.getallocatedblocks() - blocks  # a collection frees older ones, too
         traces = read_traces(1, _SKIP)
-        kept, born = traces.total_bytes, traces.total_count
-        net = sys.getallocatedblocks() - blocks
-        replaced = born > _WITNESSED_BLOCKS and net < born * _WITNESSED_SHARE
-        return None if kept < LISTED_BYTES or replaced else self._told(kept, traces)
+        born = traces.total_count
+        if born > _WITNESSED_BLOCKS and net < born * _WITNESSED_SHARE:
+            return None
+        if self._collect():
+            traces = read_traces(1, _SKIP)
+        kept = traces.total_bytes
+        return None if kept < LISTED_BYTES else self._told(kept, traces)
 
-    def _collect(self) -> None:
-        elapsed = time.perf_counter() - self._begun
-        if self._collecting_seconds <= elapsed * COLLECTING_SHARE:
-            started = time.perf_counter()
-            gc.collect()
-            self._collecting_seconds += time.perf_counter() - started
+    def _collect(self) -> bool:
+        """Collect if that is within its share; return whether."""
+        started = time.perf_counter()
+        if self._collecting_seconds > (started - self._begun) * COLLECTING_SHARE:
+            return False
+        gc.collect()
+        self._collecting_seconds += time.perf_counter() - started
+        return True
 
     def _told(self, kept_bytes: int, traces: Traces) -> Finding:
         """Name the lines that kept most, and the application's first."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from leakguard._core.evidence import Holding
+    from leakguard._core.judge import Picture
     from leakguard._core.observe import GrowthRow
     from leakguard._core.records import Frame, Stack
     from leakguard._core.traces import Traces
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 #: Blocks hoped for from the slowest of the leading sites, and calls for them.
 _WANTED_BLOCKS = 60
 _LEAST_CALLS, _MOST_CALLS = 24, 4_000
+#: A buffer that is extended moves when it has grown by this share, or less.
+_RESIZED_SHARE = 0.25
 #: Sites whose holders are looked for.
 _LEADING_ROWS = 40
 #: Survivors asked for their allocation: about 3 us each at depth.
@@ -127,11 +130,15 @@ def _survivors(
     return before, gone
 
 
-def calls_wanted(rows: Sequence[GrowthRow]) -> int:
+def calls_wanted(picture: Picture) -> int:
     """Return how many calls show enough survivors of the leading sites."""
-    rates = [row.blocks.slope for row in rows[:5]]
+    rows = picture.steady_rows[:5]
+    rates = [row.blocks.slope for row in rows if not row.is_resized]
     slowest = min((rate for rate in rates if rate > 0), default=1.0)
-    return max(_LEAST_CALLS, min(_MOST_CALLS, int(_WANTED_BLOCKS / slowest)))
+    wanted = _WANTED_BLOCKS / slowest
+    if any(row.is_resized for row in rows):
+        wanted = max(wanted, picture.calls * _RESIZED_SHARE)
+    return max(_LEAST_CALLS, min(_MOST_CALLS, int(wanted)))
 
 
 def _by_stack(traces: Traces) -> dict[Stack, tuple[int, int]]:

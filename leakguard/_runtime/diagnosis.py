@@ -163,7 +163,7 @@ def _depth_calls(picture: Picture, calls: int | None, made: int) -> int:
     """Return how many calls to look at in depth; none where nothing grows."""
     if not _grows(picture):
         return 0
-    wanted = calls_wanted(picture.steady_rows)
+    wanted = calls_wanted(picture)
     return wanted if calls is None else min(wanted, calls - made)
 
 

@@ -15,6 +15,12 @@ import tracemalloc
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from leakguard._core.foreign import (
+    is_held_by_coverage,
+    kept_by_coverage,
+    without_coverage,
+    without_foreign,
+)
 from leakguard._core.judge import LEAST_CALLS
 from leakguard._core.observe import Checkpoint
 from leakguard._core.records import GUILTY, Cost
@@ -32,7 +38,6 @@ from leakguard._core.trial import (
     stopped,
     time_for,
     undecided,
-    without_foreign,
 )
 from leakguard._readers.process import (
     available_bytes,
@@ -88,12 +93,12 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
     warm_up: int = WARM_UP_CALLS,
     seconds: float = 1.0,
     kinds: tuple[str, ...] = GROWTH_KINDS,
-    is_foreign: Callable[[Suspect], bool] = lambda _suspect: False,
+    is_foreign: Callable[[Suspect], bool] = is_held_by_coverage,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Trial:
     """Run the subject until it is clear whether it grows by more than is allowed.
 
-    What ``is_foreign`` is the growth of who calls the work, not of the work.
+    What ``is_foreign`` is the growth of who calls the work or measures it.
 
     Raises:
         WorkFailed: the work raised; everything is restored.
@@ -112,7 +117,8 @@ def try_work(  # noqa: PLR0913 - one trial, its options spelled out
         deep, on = _look_deep(subject, picture, clock() + seconds * DEPTH_SHARE)
         keepsakes.forget()
     found = concluded(subject, sources, looks, picture, deep)
-    found = without_foreign(found, is_foreign)
+    each_seconds = subject.seconds / max(1, subject.calls)
+    found = without_foreign(found, is_foreign, picture, each_seconds)
     rate = found.verdict.growth_bytes_per_call or 0.0
     fails = found.verdict.kind in GUILTY and rate > allowed_bytes_per_call
     made = looks[-1].calls
@@ -133,7 +139,7 @@ def _look_deep(
     """Look at depth; return also whether the growth goes on, as the counters see it."""
     rate = sum(row.size.slope for row in picture.steady_rows)
     affordable = int(MOST_GROWN_BYTES / max(rate, 1.0))
-    goal = min(calls_wanted(picture.steady_rows), max(LEAST_CALLS, affordable))
+    goal = min(calls_wanted(picture), max(LEAST_CALLS, affordable))
     seen: list[Witness] = []
 
     def run() -> int:
@@ -153,7 +159,8 @@ def _look_deep(
         search_seconds=SEARCH_SECONDS,
         keep=work.OWN_FILE,
     )
-    return deep, all(goes_on(picture, witness) for witness in seen)
+    kept = kept_by_coverage((stack[0], held) for stack, held in deep.survivors.items())
+    return deep, all(goes_on(picture, witness.without(kept)) for witness in seen)
 
 
 def _watch(
@@ -177,9 +184,8 @@ def _watch(
             ended = _settled()
             blocks += ended.python_blocks - begun.python_blocks
             heap = _grown(heap, begun, ended)
-            looks.append(
-                _look(window, subject.calls - first, paused - started, blocks, heap)
-            )
+            look = _look(window, subject.calls - first, paused - started, blocks, heap)
+            looks.append(without_coverage(look))
             picture = seen_so_far(looks, terms.kinds)
             if is_over(looks, picture, terms):
                 return looks, picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,9 @@ from tests.core.builders import (
     quick,
     row,
 )
+
+if TYPE_CHECKING:
+    from leakguard._core.growth import Shape
 
 VIEW, OTHER_VIEW = (APP, 41), (APP, 90)
 DECODER = (STDLIB, 353)
@@ -63,6 +67,12 @@ def test_survivors_of_other_lines_do_not_count() -> None:
 
 def test_a_rare_site_cannot_be_said_to_have_stopped() -> None:
     assert not stopped(row(blocks=0.05), deep_look(work_done=100))
+
+
+@pytest.mark.parametrize("shape", ["flat", "decaying"])
+def test_a_buffer_that_is_not_moved_at_depth_has_not_stopped(shape: Shape) -> None:
+    resized = replace(row(), blocks=law(shape, 0.5))
+    assert not stopped(resized, deep_look(work_done=100))
 
 
 def test_without_a_look_at_depth_nothing_has_stopped() -> None:

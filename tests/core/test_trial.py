@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakguard._core import trial
-from leakguard._core.conclusion import Conclusion
 from leakguard._core.judge import LEAST_CALLS, Picture
-from leakguard._core.records import Owner, Verdict
+from leakguard._core.records import Owner
 from leakguard._core.trial import (
     QUIET_CALLS,
     SLOWING_CALLS,
@@ -29,7 +28,6 @@ from leakguard._core.trial import (
     stopped,
     time_for,
     undecided,
-    without_foreign,
 )
 from tests.core.builders import APP, PACKAGE, law, look, quick, row, suspect, watch
 
@@ -226,18 +224,6 @@ def test_a_trial_that_could_not_tell_says_what_would_decide() -> None:
     )
     counted = undecided(pair(100), picture(row(grown=2048)), replace(TERMS, calls=100))
     assert "(2.0 KiB came in the later half of them); calls=400 would" in counted.reason
-
-
-def test_growth_of_the_test_runner_is_not_the_tests() -> None:
-    one, other = replace(suspect(), rank=1), replace(suspect(), rank=2)
-    verdict = Verdict("leak", 0.9, "It grows.", growth_bytes_per_call=2048.0)
-    found = Conclusion(verdict, (one, other), ())
-    assert without_foreign(found, lambda _one: False) is found
-    some = without_foreign(found, lambda item: item.rank == 2)
-    assert some.suspects == (one,)
-    assert some.verdict.growth_bytes_per_call == one.growth_bytes_per_call
-    none = without_foreign(found, lambda _one: True)
-    assert (none.verdict.kind, none.suspects) == ("steady", ())
 
 
 def test_growth_that_stopped_is_a_cache() -> None:

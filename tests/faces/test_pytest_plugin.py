@@ -285,6 +285,28 @@ def test_keeps_nothing():
     assert "test_shop.py:12" in section
 
 
+def test_a_watched_test_is_not_excused_by_older_garbage(session: Session) -> None:
+    result = session(
+        """
+import gc
+
+def _garbage():
+    for _ in range(20_000):
+        one = []
+        one.append(one)
+
+gc.disable()
+_garbage()
+
+def test_keeps():
+    KEPT.append([bytes(1000) for _ in range(300)])
+""",
+        "--leakguard",
+    )
+    result.assert_outcomes(passed=1)
+    assert "test_keeps" in _section(result)
+
+
 @pytest.mark.slow
 def test_a_baseline_lets_known_growth_pass_and_new_growth_fail(
     session: Session, pytester: pytest.Pytester
@@ -468,3 +490,29 @@ def test_loaded():
     assert names == ["leakguard", "leakguard.pytest_plugin"], names
 """)
     result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("core", ["ctrace", "pytrace"])
+def test_what_coverage_keeps_of_threads_is_no_leak(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, core: str
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COVERAGE_CORE", core)
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    thread = "    thread = threading.Thread(target=len, args=([],))\n"
+    thread += "    thread.start()\n    thread.join()\n"
+    tests = (
+        "import threading\n\n@pytest.mark.limit_growth(calls=300)\n"
+        f"def test_fine():\n{thread}\n@pytest.mark.limit_growth(calls=300)\n"
+        f"def test_leak():\n{thread}    KEPT.append(bytes(1000))\n"
+    )
+    pytester.makepyfile(test_shop=HEAD + tests)
+    result = pytester.run(
+        *(sys.executable, "-m", "coverage", "run", "--source", str(pytester.path)),
+        *("-m", "pytest", "-p", "leakguard.pytest_plugin"),
+        timeout=300,
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    assert "coverage.collector" not in result.stdout.str()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from leakguard._core.growth import Law
+from leakguard._core.judge import Picture
 from leakguard._core.observe import GrowthRow
 from leakguard._readers.process import collects_automatically
 from leakguard._runtime import depth
@@ -202,8 +204,12 @@ def test_the_work_may_fail_and_all_is_put_back() -> None:
 def test_enough_calls_are_made_to_see_the_slowest_of_the_leading_lines(
     rates: list[float], calls: int
 ) -> None:
-    assert calls_wanted([_row(1, rate) for rate in rates]) == calls
+    rows = tuple(_row(1, rate) for rate in rates)
+    assert calls_wanted(Picture(100, rows, None, None)) == calls
 
 
-def test_a_line_that_only_grows_in_size_asks_for_no_blocks() -> None:
-    assert calls_wanted([_row(1, 0.0), _row(2, 0.5)]) == 120
+@pytest.mark.parametrize(("made", "calls"), [(100, 120), (1_000, 250), (99_999, 4_000)])
+def test_a_buffer_asks_for_calls_enough_to_be_moved(made: int, calls: int) -> None:
+    still = Law("decaying", slope=0.001, intercept=0.0, grown=2.0, confidence=0.9)
+    rows = (replace(_row(1), blocks=still), _row(2, 0.5))
+    assert calls_wanted(Picture(made, rows, None, None)) == calls

@@ -126,6 +126,12 @@ def test_a_big_list_that_is_resized_hides_no_leak() -> None:
     assert _try(lambda: KEPT.append(bytes(100))).fails
 
 
+@pytest.mark.parametrize("size", [64, 400, 1_024])
+def test_a_buffer_that_is_extended_fails_by_whatever_it_grows(size: int) -> None:
+    log = bytearray()
+    assert _try(lambda: log.extend(bytes(size))).fails
+
+
 def test_quiet_work_takes_few_calls_and_no_look_at_depth() -> None:
     found = _try(lambda: None)
     assert found.calls <= 160
