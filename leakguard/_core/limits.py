@@ -17,12 +17,15 @@ from leakguard._core.samples import Limit, Reading
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: What ``memory.stat`` is asked for.
-_STAT_KEYS: Final = (
-    *("total_inactive_file", "inactive_file", "total_active_file", "active_file"),
-    *("slab_reclaimable", "total_swap"),
-    *("hierarchical_memory_limit", "hierarchical_memsw_limit"),
-)
+#: What ``memory.stat`` is asked for: version 1 counts a group's children under total_
+#: only, and tells no reclaimable slab.
+_STAT_KEYS: Final = {
+    1: (
+        *("total_inactive_file", "total_active_file", "total_swap"),
+        *("hierarchical_memory_limit", "hierarchical_memsw_limit"),
+    ),
+    2: ("inactive_file", "active_file", "slab_reclaimable"),
+}
 
 
 class Level(NamedTuple):
@@ -83,11 +86,11 @@ def make_group(
     the lists of *anonymous* memory (see ``inactive_anon`` in cgroup-v2.rst): they are
     still in it, and adding ``shmem`` would count them twice.
     """
-    stat = parse_counts(files.get("stat", ""), _STAT_KEYS)
+    stat = parse_counts(files.get("stat", ""), _STAT_KEYS[version])
     usage = parse_count(files.get("usage", ""))
-    # Version 1 counts a group's children under total_ only.
-    inactive = stat.get("total_inactive_file", stat.get("inactive_file"))
-    active = stat.get("total_active_file", stat.get("active_file", 0))
+    total = "total_" if version == 1 else ""
+    inactive = stat.get(f"{total}inactive_file")
+    active = stat.get(f"{total}active_file", 0)
     working_set = _without(usage, inactive)
     inherited = bounded(stat.get("hierarchical_memory_limit"), page_size)
     both = bounded(stat.get("hierarchical_memsw_limit"), page_size)

@@ -8,7 +8,6 @@ read is ``None``; a line that says "no measurement" is a row without values.
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 #: The fields of a sample after its time, in their order.
-FIELDS = tuple(field.name for field in fields(Sample))[1:]
+FIELDS = Sample._fields[1:]
 Values = tuple[int | None, ...]
 
 

@@ -13,9 +13,7 @@ its inactive file pages, both are those of the moment with the smallest differen
 from __future__ import annotations
 
 from array import array
-from dataclasses import fields
 from math import inf, isfinite, nan
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from leakguard._core.records import LeakguardError
@@ -28,7 +26,7 @@ SCHEMA: Final = "leakguard.series/1"
 #: Seconds per row, and rows kept: 1 s for 5 min, 10 s for 1 h, 5 min for 24 h.
 LEVELS: Final = ((1.0, 300), (10.0, 360), (300.0, 288))
 
-_NAMES: Final = tuple(field.name for field in fields(Sample))
+_NAMES: Final = Sample._fields
 _WIDTH: Final = len(_NAMES)
 _USAGE, _INACTIVE, _LIMIT = map(
     _NAMES.index,
@@ -45,8 +43,6 @@ _FLOORS: Final = tuple(
 _LARGEST: Final = 2**53
 #: Some 30 000 years; a double still holds tenths of a millisecond there.
 _LATEST_SECONDS: Final = 1e12
-
-_counts_of = attrgetter(*_NAMES[1:])
 
 
 class Series:
@@ -148,7 +144,7 @@ class Series:
 
 def _row(sample: Sample, at: float) -> array[float]:
     row = array("d", (at,))
-    row.extend(nan if n is None else min(n, _LARGEST) for n in _counts_of(sample))
+    row.extend(nan if n is None else min(n, _LARGEST) for n in sample[1:])
     return row
 
 

@@ -8,8 +8,7 @@ next one comes; judging takes at most a thousandth of the time.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from leakguard._core.pressure import Pressure, lowest_limit, pressure_of, worse
 from leakguard._core.records import Unknown
@@ -44,8 +43,7 @@ class ReadsMemory(Protocol):
         """Return them as they are now."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """All that is known after a tick. ``failure`` names what failed last, and where.
 
     ``trend`` is ``None`` until the first judgement.
@@ -203,7 +201,7 @@ class Watcher:
             used_bytes=used_bytes,
         )
         self._judged_limit = limit
-        self.state = replace(self.state, trend=trend)
+        self.state = self.state._replace(trend=trend)
         self._judged(trend, samples)
         cost = self._cpu_clock() - begun
         self._judge_at = self._judged_at + max(JUDGE_SECONDS, cost / JUDGE_SHARE)
@@ -241,8 +239,8 @@ class Watcher:
 
     def _failed(self, error: Exception) -> None:
         was = self.state
-        self.state = replace(
-            was, failed_ticks=was.failed_ticks + 1, failure=type(error).__name__
+        self.state = was._replace(
+            failed_ticks=was.failed_ticks + 1, failure=type(error).__name__
         )
 
     def _loop(self, thread: DaemonThread) -> None:

@@ -50,7 +50,7 @@ PLAIN = Settings(
 
 
 def reading(**changes: object) -> Reading:
-    return replace(PLAIN.reading, **changes)  # type: ignore[arg-type]
+    return PLAIN.reading._replace(**changes)  # type: ignore[arg-type]
 
 
 def found(**changes: object) -> list[tuple[str, str, str]]:

@@ -154,7 +154,7 @@ def test_windows_decide_what_the_trend_cannot_tell_yet() -> None:
 
 
 def test_windows_alone_accuse_nobody_while_the_totals_stand_still() -> None:
-    still = tuple(replace(one, python_blocks=9, in_use_bytes=9) for one in RISING)
+    still = tuple(one._replace(python_blocks=9, in_use_bytes=9) for one in RISING)
     for history in (still, (), (Sample(0.0),)):
         found = explain(weighed(findings()), None, history)
         assert found.verdict.kind == "unknown"

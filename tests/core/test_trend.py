@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
 from itertools import accumulate, cycle, islice
 from typing import TYPE_CHECKING, get_args
 
@@ -269,7 +268,7 @@ def test_samples_without_memory_are_unknown() -> None:
 
 
 def test_two_bursts_of_samples_around_a_suspend_are_unknown() -> None:
-    later = [replace(sample, t_seconds=sample.t_seconds + 1e6) for sample in LINE]
+    later = [sample._replace(t_seconds=sample.t_seconds + 1e6) for sample in LINE]
     assert judge_history([*LINE, *later]).kind == "unknown"
 
 
@@ -489,7 +488,7 @@ def test_any_history_has_a_sound_verdict(samples: list[Sample]) -> None:
 def test_slower_time_is_the_same_verdict_at_a_slower_rate(
     samples: list[Sample], scale: float
 ) -> None:
-    slower = [replace(one, t_seconds=scale * one.t_seconds) for one in samples]
+    slower = [one._replace(t_seconds=scale * one.t_seconds) for one in samples]
     plain, scaled = judge_history(samples), judge_history(slower)
     assert scaled.kind == plain.kind
     assert scaled.plateau_bytes == plain.plateau_bytes
@@ -526,5 +525,5 @@ def test_the_level_and_the_time_of_day_do_not_change_a_clear_verdict(
 ) -> None:
     resident, heap = level(part, base=base), level(part, base=base / 2)
     for samples in (history(resident), history(resident, in_use_bytes=heap)):
-        now = [replace(one, t_seconds=begin + one.t_seconds) for one in samples]
+        now = [one._replace(t_seconds=begin + one.t_seconds) for one in samples]
         assert judge_history(now).kind == kind

@@ -61,7 +61,7 @@ from dataclasses import asdict
 from leakguard._readers.limits import MemoryReader
 reader = MemoryReader()
 def show():
-    print(json.dumps(asdict(reader.read())))
+    print(json.dumps(reader.read()._asdict(), default=asdict))
 show()
 """
 

@@ -95,7 +95,7 @@ def test_a_limited_group_is_read_whole(reader: MemoryReader) -> None:
     assert reading.binding_unreclaimable_bytes == 44 * MIB
     assert pressure_of(reading).ratio == 0.44
     assert (reading.stale_seconds, reading.failed_reads) == (0.0, 0)
-    assert json.dumps(asdict(reading))
+    assert json.dumps(reading._asdict(), default=asdict)
 
 
 def test_nothing_limited_is_the_hosts_memory(

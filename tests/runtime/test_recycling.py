@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -343,7 +342,7 @@ def test_headroom_is_that_under_the_systems_limits(
     worker = world.sibling()
     worker.ticked(seen(120 * MIB))
     worker._least_bytes = 120 * MIB
-    worker.consider(ACTION, replace(seen(200 * MIB), reading=reading))
+    worker.consider(ACTION, seen(200 * MIB)._replace(reading=reading))
     reason = worker.account.reason
     assert reason is not None
     assert reason.endswith(f"it needs about 120 MiB, and {left}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -173,8 +172,7 @@ def left_seconds(world: World, swap_free_bytes: int) -> float:
     watcher = world.watcher()
     for grown in range(0, 100 * MIB, MIB):
         world.usage = Usage(150 * MIB + grown, 90 * MIB + grown, 1_000)
-        world.reading = replace(
-            world.reading,
+        world.reading = world.reading._replace(
             unreclaimable_bytes=128 * MIB + grown,
             swap_free_bytes=swap_free_bytes,
         )
@@ -212,7 +210,7 @@ def test_a_new_limit_is_judged_soon(world: World) -> None:
     watcher._judge_at += 1_000
     world.steps(watcher, 30)
     assert len(world.trends) == 1
-    world.reading = replace(world.reading, limit=Limit(300 * MIB, LIMIT.source))
+    world.reading = world.reading._replace(limit=Limit(300 * MIB, LIMIT.source))
     world.steps(watcher, 1)
     assert len(world.trends) == 2
 
@@ -222,7 +220,7 @@ def test_a_limit_that_changes_all_the_time_is_judged_every_ten_seconds(
 ) -> None:
     watcher = world.watcher()
     for megabytes in range(100):
-        world.reading = replace(world.reading, limit=Limit(megabytes * MIB, "host"))
+        world.reading = world.reading._replace(limit=Limit(megabytes * MIB, "host"))
         world.steps(watcher, 1)
     assert len(world.trends) == 100 / JUDGE_SECONDS
 
@@ -230,7 +228,7 @@ def test_a_limit_that_changes_all_the_time_is_judged_every_ten_seconds(
 def test_the_pace_follows_the_pressure(world: World) -> None:
     watcher = world.watcher()
     assert world.steps(watcher, 1) == TICK_SECONDS
-    world.reading = replace(world.reading, unreclaimable_bytes=500 * MIB)
+    world.reading = world.reading._replace(unreclaimable_bytes=500 * MIB)
     assert world.steps(watcher, 1) == FAST_TICK_SECONDS
 
 
@@ -238,12 +236,12 @@ def test_it_slows_down_when_nothing_moves_for_long(world: World) -> None:
     watcher = world.watcher()
     assert world.steps(watcher, QUIET_TICKS) == TICK_SECONDS
     assert world.steps(watcher, 1) == SLOW_TICK_SECONDS
-    world.reading = replace(world.reading, unreclaimable_bytes=130 * MIB)
+    world.reading = world.reading._replace(unreclaimable_bytes=130 * MIB)
     assert world.steps(watcher, 1) == TICK_SECONDS
 
 
 def test_near_the_limit_it_never_slows_down(world: World) -> None:
-    world.reading = replace(world.reading, unreclaimable_bytes=400 * MIB)
+    world.reading = world.reading._replace(unreclaimable_bytes=400 * MIB)
     assert world.steps(world.watcher(), QUIET_TICKS + 10) == TICK_SECONDS
 
 
