@@ -41,28 +41,30 @@ def smooth(values: Sequence[float]) -> list[float]:
     ]
 
 
-def slopes(xs: Sequence[float], ys: Sequence[float]) -> list[float]:
-    """Return the slopes between all pairs of points, sorted."""
+def slopes(xs: Sequence[float], ys: Sequence[float], apart: float = 0.0) -> list[float]:
+    """Return the slopes between all pairs of points further ``apart``, sorted."""
     found = [
         (ys[j] - ys[i]) / (xs[j] - xs[i])
         for i in range(len(xs))
         for j in range(i + 1, len(xs))
-        if xs[j] > xs[i]
+        if xs[j] - xs[i] > apart
     ]
     found.sort()
     return found
 
 
 def theil_sen(
-    xs: Sequence[float], ys: Sequence[float]
+    xs: Sequence[float], ys: Sequence[float], apart: float = 0.0
 ) -> tuple[float, float, float] | None:
     """Return the median slope and an interval around it, or ``None`` without pairs.
+
+    Of pairs further ``apart`` alone, noise from point to point weighs less.
 
     The interval holds the middle 80 % of the pairwise slopes: wider than the 95 %
     interval of the median slope (Sen 1968), which takes neighbouring points as
     independent, and memory readings are not.
     """
-    found = slopes(xs, ys)
+    found = slopes(xs, ys, apart)
     if not found:
         return None
     return median(found), quantile(found, 0.1), quantile(found, 0.9)

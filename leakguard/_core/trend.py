@@ -17,7 +17,7 @@ from leakguard._core.history import columns_of, lives_of
 from leakguard._core.pace import Rate, rate_of
 from leakguard._core.shape import LEAST_OF_SWING
 from leakguard._core.units import format_bytes, format_seconds
-from leakguard._core.view import View, leak_rate, view_of
+from leakguard._core.view import View, hidden_rate, leak_rate, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -229,7 +229,7 @@ RULES = (
         _keeps,
         lambda v: v.blocks or v.resident,
         "Python's blocks become more without slowing down, by {count}, behind resident"
-        " memory that swings; how large they are is not known",
+        " memory that swings",
     ),
     Rule(
         "load",
@@ -275,8 +275,10 @@ RULES = (
 
 def _rate(rule: Rule, view: View) -> Rate:
     shape = rule.shape(view)
-    if rule.kind not in GROWING or shape is view.blocks:
+    if rule.kind not in GROWING:
         return Rate(view.columns.seconds[0], 0.0, 0.0, 0.0)
+    if shape is view.blocks:
+        return hidden_rate(view)
     if rule.kind == "leak" and shape is not view.outside:
         return leak_rate(view)
     return rate_of(shape)
@@ -290,8 +292,9 @@ def _reason(rule: Rule, view: View, rate: Rate, begun: str) -> str:
         swing=format_bytes(shape.swing),
         count=f"{shape.risen:.0f}",
     )
-    if rule.kind == "leak" and rate.per_second:
-        text += f", {format_bytes(rate.per_second)} per second"
+    if rule.kind == "leak":
+        per_second = f", {format_bytes(rate.per_second)} per second"
+        text += per_second if rate.per_second else "; how fast is not known"
     return f"Over {format_seconds(seconds)}{begun} {text}."
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakguard._core.history import without_load
 from leakguard._core.pace import Rate, rate_of
+from leakguard._core.robust import theil_sen
 from leakguard._core.shape import Shape, read_shape
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ LEAST_OF_SWING = 0.25
 #: Share of the resident growth that the heap must have to speak for it, and blocks.
 LEAST_HIDDEN_SHARE = 0.8
 LEAST_SHOWN_SHARE = 0.3
+#: Behind swings, points so much of the history apart tell how fast the heap rises.
+APART_SHARE = 1 / 3
 #: Resident growth is the leak's while so little of it is free memory.
 MOST_FREE_SHARE = 0.1
 
@@ -145,3 +148,18 @@ def leak_rate(view: View) -> Rate:
     return Rate(
         rate.since_seconds, rate.per_second * more, rate.low * more, rate.high * more
     )
+
+
+def hidden_rate(view: View) -> Rate:
+    """Return how fast the C heap rises without the load, where swings hide its floor.
+
+    Zero where the interval of the slope is not all above it.
+    """
+    columns = view.columns
+    seconds, begin = columns.seconds, columns.seconds[0]
+    heap = without_load(columns.heap or [], columns.in_flight)
+    apart = APART_SHARE * (seconds[-1] - begin)
+    found = theil_sen(seconds, heap, apart) if heap else None
+    if found is None or found[1] <= 0:
+        return Rate(begin, 0.0, 0.0, 0.0)
+    return Rate(begin, *found)

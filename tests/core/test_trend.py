@@ -109,9 +109,30 @@ def test_blocks_that_rise_behind_a_load_are_a_leak_of_unknown_rate() -> None:
     assert trend.forecast.reason == "how fast it grows is not known"
     assert re.search(
         r" Python's blocks become more without slowing down, by 6\d{4}, behind resident"
-        r" memory that swings; how large they are is not known\.$",
+        r" memory that swings; how fast is not known\.$",
         trend.reason,
     )
+
+
+@pytest.mark.parametrize("noise", [3, 60])
+def test_the_heap_behind_swings_tells_the_rate_unless_it_is_noise(noise: int) -> None:
+    swings = swinging(60, period=20, high=10)
+    heap = [
+        10 * MIB + at * MIB / 25 + noise * MIB * (at * 7919 % 101) / 101
+        for at in range(COUNT)
+    ]
+    trend = judge_history(
+        history(
+            level(swings),
+            python_blocks=counts(lambda at: 50_000 + 300 * at),
+            in_use_bytes=[round(value) for value in heap],
+        )
+    )
+    assert (trend.kind, "blocks" in trend.reason) == ("leak", True)
+    if noise == 60:
+        assert trend.growth_bytes_per_second is None
+    else:
+        assert trend.growth_bytes_per_second == rate(COUNT / 25)
 
 
 def test_tmpfs_that_grows_beside_a_flat_process_is_a_leak() -> None:

@@ -232,8 +232,7 @@ def _masked(scene: Scene, sample: Sample, shown: Sample) -> Sample:
             cgroup_limit_bytes=sample.cgroup_limit_bytes,
         )
     heap = scene.columns == "rss+heap"
-    return replace(
-        sample,
+    return sample._replace(
         in_use_bytes=shown.in_use_bytes if heap else None,
         python_blocks=shown.python_blocks if heap else None,
         requests_total=None if scene.without_requests else shown.requests_total,
