@@ -79,7 +79,8 @@ def test_no_size_method_of_a_user_runs() -> None:
     ],
 )
 def test_pympler_measures_the_same(make: Callable[[], object]) -> None:
-    asizeof = pytest.importorskip("pympler.asizeof")
+    from pympler import asizeof
+
     kept = make()
     found = retained(kept, exact=True)
     assert not found.is_estimate
