@@ -129,6 +129,7 @@ class Groups(NamedTuple):
     chain: tuple[Group, ...] = ()
     missing: str | None = None
     inexact: bool = False
+    peak_usage_bytes: int | None = None
     oom_kills: int | None = None
     limit_hits: int | None = None
     pressure_some_avg10: float | None = None
@@ -154,6 +155,7 @@ def judge_limits(groups: Groups, host: Host, rlimits: Sequence[Level]) -> Readin
         inactive_file_bytes=own.inactive_file_bytes,
         working_set_bytes=own.working_set_bytes,
         unreclaimable_bytes=own.unreclaimable_bytes,
+        peak_usage_bytes=groups.peak_usage_bytes,
         swap_usage_bytes=own.swap_usage_bytes,
         swap_free_bytes=_swap_free_bytes(groups.chain, host),
         oom_kills=groups.oom_kills,

@@ -2,8 +2,8 @@
 
 Rules of this file: pure; every number of the user's stands in the ``Policy``; each
 transition is one record that says why. Up at once, down slowly: a level is entered
-when two looks in succession ask for it, and left, for the next lower one, when all
-looks for a while asked for less.
+when two looks in succession ask for it, or the very first one, and left, for the next
+lower one, when all looks for a while asked for less.
 """
 
 from __future__ import annotations
@@ -153,6 +153,9 @@ def step(
     Cost: about 10 µs.
     """
     looked = _looked(state, seen)
+    if state.seen_at_seconds is None:
+        # A worker that has just begun is met by all that has waited for one.
+        looked = looked._replace(wanted=_wanted(policy, looked))
     moved, transitions = _moved(policy, looked, seen.at_seconds)
     if policy.dry_run:
         return moved, transitions

@@ -41,7 +41,8 @@ class Reading(NamedTuple):
     ``binding`` is the limit with the least headroom (usage of an ancestor counts
     siblings too) and ``binding_unreclaimable_bytes`` what is used of it; they differ
     from ``limit`` only when others use up an ancestor. Usage, working set (as the
-    kubelet computes it) and unreclaimable bytes are those of the process's own group.
+    kubelet computes it) and unreclaimable bytes are those of the process's own group,
+    and so is the peak, the most that it has ever used.
     ``stale_seconds`` is above zero when old values are shown because a read failed.
     """
 
@@ -53,6 +54,7 @@ class Reading(NamedTuple):
     inactive_file_bytes: int | None = None
     working_set_bytes: int | None = None
     unreclaimable_bytes: int | None = None
+    peak_usage_bytes: int | None = None
     swap_usage_bytes: int | None = None
     swap_free_bytes: int | None = None
     oom_kills: int | None = None

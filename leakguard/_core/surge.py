@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LOOKS = 16
 #: What one process needs for a moment so many may need at once, or it twice.
 AT_ONCE = 2
+#: A surge within so many looks is brief: it comes on top of what was used lately.
+BRIEF_LOOKS = 3
 #: After so long the expectation is half of what it was.
 HALF_LIFE_SECONDS = 300.0
 #: Looks that lie further apart show no step; a step has stayed after so long, and is
@@ -49,12 +51,16 @@ class Step(NamedTuple):
 
 
 class Surge(NamedTuple):
-    """The last looks, and the surge that must be expected, as of the last of them."""
+    """The last looks, and the surge that must be expected, as of the last of them.
+
+    ``brief_bytes`` is as much of it as comes and goes between a few of them.
+    """
 
     looks: tuple[Look, ...] = ()
     expected_bytes: float = 0.0
     at_seconds: float | None = None
     steps: tuple[Step, ...] = ()
+    brief_bytes: float = 0.0
 
     @property
     def step(self) -> Step | None:
@@ -77,14 +83,18 @@ class Surge(NamedTuple):
     def with_own(self, own: Surge) -> Surge:
         """Return what all may need for moments, where one process needs its ``own``."""
         expected_bytes = max(self.expected_bytes, AT_ONCE * own.expected_bytes)
-        return self._replace(expected_bytes=expected_bytes)
+        brief_bytes = max(self.brief_bytes, own.brief_bytes)
+        return self._replace(expected_bytes=expected_bytes, brief_bytes=brief_bytes)
 
     @property
     def used_bytes(self) -> int:
         """What is used at the last look, or will be when the surge comes again."""
-        base_bytes = min(look.used_bytes for look in self.looks)
-        stepped_bytes = self.looks[-1].used_bytes + self.step_bytes
-        return max(stepped_bytes, base_bytes + round(self.expected_bytes))
+        used = [look.used_bytes for look in self.looks]
+        return max(
+            used[-1] + self.step_bytes,
+            min(used[-BRIEF_LOOKS:]) + round(self.brief_bytes),
+            min(used) + round(self.expected_bytes),
+        )
 
 
 def looked(
@@ -98,11 +108,18 @@ def looked(
     looks = (*surge.looks[1 - LOOKS :], look)
     known = surge.at_seconds
     passed = 0.0 if known is None else max(0.0, at_seconds - known)
-    expected_bytes = surge.expected_bytes * 0.5 ** (passed / HALF_LIFE_SECONDS)
-    if max(one.peak_bytes for one in looks) - used_bytes > expected_bytes:
-        expected_bytes = max(expected_bytes, float(_risen_bytes(looks)))
+    left = 0.5 ** (passed / HALF_LIFE_SECONDS)
+    expected_bytes = _expected(looks, surge.expected_bytes * left)
+    brief_bytes = _expected(looks[-BRIEF_LOOKS:], surge.brief_bytes * left)
     steps = _steps(surge, at_seconds, used_bytes)
-    return Surge(looks, expected_bytes, at_seconds, steps)
+    return Surge(looks, expected_bytes, at_seconds, steps, brief_bytes)
+
+
+def _expected(looks: Sequence[Look], known_bytes: float) -> float:
+    """Return the larger of what is known and of what these looks show."""
+    if max(one.peak_bytes for one in looks) - looks[-1].used_bytes <= known_bytes:
+        return known_bytes  # the usual, and quicker
+    return max(known_bytes, float(_risen_bytes(looks)))
 
 
 def _risen_bytes(looks: Sequence[Look]) -> int:

@@ -57,6 +57,8 @@ _USED: Final = {
         "swap": "memory.swap.current",
     },
 }
+#: The most that a group has used since it was made; from Linux 5.19 on in version 2.
+_PEAK: Final = {1: "memory.max_usage_in_bytes", 2: "memory.peak"}
 
 
 class KeptFiles:
@@ -221,6 +223,7 @@ class CgroupReader:
         return Groups(
             chain=tuple(chain),
             inexact=place.inexact,
+            peak_usage_bytes=self._peak_bytes(place),
             oom_kills=oom_kills,
             limit_hits=limit_hits,
             pressure_some_avg10=pressure.get("some"),
@@ -231,6 +234,10 @@ class CgroupReader:
     def _texts(self, directory: str, names: dict[str, str]) -> dict[str, str]:
         text = self._files.text
         return {role: text(f"{directory}/{name}") for role, name in names.items()}
+
+    def _peak_bytes(self, place: Place) -> int | None:
+        own = place.groups[0][1]
+        return parse_count(self._files.text(f"{own}/{_PEAK[place.version]}"))
 
     def _events(self, place: Place) -> tuple[int | None, int | None]:
         """Return kills by the OOM killer, and how often the limit was run into."""

@@ -100,6 +100,7 @@ class Protection:
         self._surge = self._own_surge = Surge()
         self._surge_limit: str | None = None
         self._peak_bytes: int | None = None
+        self._group_peak_bytes: int | None = None
         self._transitions = Counter[str]()
         self._actions = Counter[str]()
         self._last: deque[Transition] = deque(maxlen=KEPT_TRANSITIONS)
@@ -164,6 +165,7 @@ class Protection:
         """Return how near the limit is, with what must be expected for moments."""
         now, left = seen.pressure, self._left(at_seconds, seen)
         self._look_at_own(at_seconds, seen)
+        peak_bytes = self._peak_of_group(seen)
         if now.unreclaimable_bytes is None or not now.limit_bytes:
             return Observation(at_seconds, now.ratio, left)
         if now.source != self._surge_limit:  # another limit, another use of it
@@ -174,7 +176,8 @@ class Protection:
                 told = "the memory limit that counts is now %s; it was %s"
                 _log.warning(told, now.source, self._surge_limit)
             self._surge_limit = now.source
-        self._surge = looked(self._surge, at_seconds, now.unreclaimable_bytes)
+        used_bytes = now.unreclaimable_bytes
+        self._surge = looked(self._surge, at_seconds, used_bytes, peak_bytes)
         surge = self._surge.with_own(self._own_surge)
         surge_ratio = surge.rise_bytes / now.limit_bytes
         peak_ratio = surge.used_bytes / now.limit_bytes
@@ -192,6 +195,21 @@ class Protection:
         risen = before is not None and (self._peak_bytes or 0) > before
         peak_bytes = self._peak_bytes or 0 if risen else 0
         self._own_surge = looked(self._own_surge, at_seconds, rss_bytes, peak_bytes)
+
+    def _peak_of_group(self, seen: State) -> int:
+        """Return the most that the group has used since the last look, or zero.
+
+        Seen only where it was more than ever before, and by all siblings alike. What
+        it holds now that can be dropped is left out.
+        """
+        reading, used_bytes = seen.reading, seen.pressure.unreclaimable_bytes
+        before, peak = self._group_peak_bytes, reading.peak_usage_bytes
+        self._group_peak_bytes = peak
+        if before is None or peak is None or peak <= before:
+            return 0
+        if used_bytes is None or used_bytes != reading.unreclaimable_bytes:
+            return 0  # what counts is not the group's
+        return peak - ((reading.usage_bytes or 0) - used_bytes)
 
     def _inherit(self, limit_bytes: int) -> None:
         """Begin with what the worker knew whose place this one has taken."""

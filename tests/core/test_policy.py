@@ -94,6 +94,14 @@ def test_one_look_alone_changes_and_does_nothing() -> None:
     assert life.events == []
 
 
+def test_the_first_look_of_a_worker_that_has_inherited_a_floor_counts_alone() -> None:
+    successor = PolicyState(floor_ratio=CALM)
+    state, events = step(Policy(), successor, Observation(9.0, 0.96))
+    assert state.level == "critical"
+    assert not state.is_unconfirmed
+    assert isinstance(events[0], Transition)
+
+
 def test_two_looks_ask_for_no_more_than_the_lower_of_them() -> None:
     assert Life().see(0.99, 0.86) == "high"
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from leakguard._core.surge import (
     AT_ONCE,
+    BRIEF_LOOKS,
     HALF_LIFE_SECONDS,
     LOOKS,
     STEPS_SECONDS,
@@ -47,6 +48,20 @@ def test_what_one_process_needed_may_be_needed_twice_at_once() -> None:
     all_of_it, own = after([100, 110, 100]), after([50, 90, 50])
     assert all_of_it.with_own(own).used_bytes == 100 + AT_ONCE * 40
     assert all_of_it.with_own(Surge()) == all_of_it
+
+
+def test_a_brief_surge_comes_on_top_of_what_was_used_lately() -> None:
+    amounts = [100, 100, 140, 100, 180, 180, 180]
+    assert after(amounts).used_bytes == 180 + 40
+    assert after([*amounts, 220]).used_bytes == 220  # it is there
+    own = after([50, 110, 50])
+    assert after([180, 180, 180]).with_own(own).used_bytes == 180 + AT_ONCE * 60
+
+
+def test_a_surge_that_lasts_is_not_expected_on_top_of_growth() -> None:
+    amounts = [100, *[140] * BRIEF_LOOKS, 100, *[180] * BRIEF_LOOKS]
+    assert round(after(amounts).expected_bytes) == 40
+    assert after(amounts).brief_bytes == 0
 
 
 def test_what_rises_and_stays_is_no_surge() -> None:

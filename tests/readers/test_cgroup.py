@@ -94,6 +94,7 @@ def test_a_v2_group_and_its_limited_ancestors_are_read(
         memory__high=75,
         memory__low=1,
         memory__min=1,
+        memory__peak=60,
         memory__swap__current=3,
         memory__swap__max=9,
         memory__events="low 0\nhigh 2\nmax 5\noom 1\noom_kill 4\noom_group_kill 0",
@@ -107,6 +108,7 @@ def test_a_v2_group_and_its_limited_ancestors_are_read(
     )
     assert (own.usage_bytes, own.swap_usage_bytes, own.swap_limit_bytes) == (50, 3, 9)
     assert (pod.limit_bytes, pod.usage_bytes) == (90, 70)
+    assert groups.peak_usage_bytes == 60
     assert (groups.oom_kills, groups.limit_hits) == (4, 5)
     assert not groups.inexact
 
@@ -123,6 +125,7 @@ def test_a_v1_group_and_its_limited_ancestors_are_read(
         memory__soft_limit_in_bytes=1,
         memory__oom_control="oom_kill_disable 0\nunder_oom 0\noom_kill 3",
         memory__failcnt=17,
+        memory__max_usage_in_bytes=60,
     )
     groups = reader.read()
     own, docker = groups.chain
@@ -132,6 +135,7 @@ def test_a_v1_group_and_its_limited_ancestors_are_read(
         50,
     )
     assert (docker.source, docker.limit_bytes) == ("cgroup1 /docker", 90)
+    assert groups.peak_usage_bytes == 60
     assert (groups.oom_kills, groups.limit_hits) == (3, 17)
 
 

@@ -73,6 +73,7 @@ def test_a_process_reads_the_limit_it_lives_under(group: Path) -> None:
     assert reading["limit"]["limit_bytes"] == 128 * MIB
     assert reading["limit"]["source"] == f"cgroup1 /{group.name}"
     used = reading["unreclaimable_bytes"]
+    assert used <= reading["peak_usage_bytes"] < 128 * MIB
     assert 8 * MIB <= used <= reading["usage_bytes"] < 128 * MIB
     assert reading["failed_reads"] == 0
     assert not reading["inexact"]

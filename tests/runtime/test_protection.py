@@ -275,6 +275,39 @@ def test_a_worker_expects_the_steps_that_the_one_before_it_saw(world: World) -> 
     assert world.recycler.left[-1].step == step
 
 
+@pytest.mark.parametrize(
+    ("changes", "level"),
+    [
+        ({}, "critical"),
+        ({"unreclaimable_bytes": 1}, "high"),  # another group's use is what counts
+        ({"peak_usage_bytes": None}, "high"),
+        ({"peak_usage_bytes": LIMIT_BYTES // 2}, "high"),  # no more than before
+    ],
+)
+def test_a_siblings_burst_between_two_looks_is_expected_again(
+    world: World, changes: dict[str, int | None], level: str
+) -> None:
+    pages = LIMIT_BYTES // 10  # of files, in the group's usage
+
+    def tick(ratio: float, **group: int | None) -> None:
+        world.now += 2.0  # too far apart for steps
+        seen = world.state(ratio)
+        used = seen.pressure.unreclaimable_bytes or 0
+        group = {
+            "usage_bytes": used + pages,
+            "unreclaimable_bytes": used,
+            "peak_usage_bytes": LIMIT_BYTES // 2,
+            **group,
+        }
+        world.protection.ticked(seen._replace(reading=seen.reading._replace(**group)))
+
+    tick(0.3)
+    tick(0.4, **{"peak_usage_bytes": pages + round(LIMIT_BYTES * 0.6), **changes})
+    for _ in range(4):
+        tick(0.9)
+    assert world.protection.level == level
+
+
 def test_a_process_that_lives_by_its_peaks_is_not_refused_work(world: World) -> None:
     world.protection.reset()
     world.tick(*[0.6, 0.6, 0.97] * 40)
