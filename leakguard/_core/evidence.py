@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from leakguard._core.observe import GrowthRow
     from leakguard._core.records import Frame, Link, Stack
 
+#: What refers to its entries weakly.
+_WEAK_HOLDERS = frozenset({"_weakrefset.WeakSet", "weakref.WeakValueDictionary"})
 #: A row whose blocks should have shown this often at depth, and did not, has stopped.
 _EXPECTED_AT_DEPTH = 8
 #: How many times faster or slower blocks may grow than the objects they belong to.
@@ -57,6 +59,17 @@ class Holding:
     sites: Mapping[Stack, int] = field(default_factory=dict)
     retained_bytes: int | None = None
     is_estimate: bool = False
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether it only notes what others keep alive."""
+        return any(link.type in _WEAK_HOLDERS for link in self.links)
+
+    @property
+    def module(self) -> str:
+        """The name of the module that the path begins with, if it does."""
+        root = next(iter(self.links), None)
+        return root.name if root is not None and root.type == "module" else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +213,13 @@ def _types_of(stacks: Iterable[Stack], look: DeepLook) -> tuple[str, ...]:
 def _with_holding(
     growth: Growth, look: DeepLook, in_app: Callable[[str], bool]
 ) -> Growth:
-    best: tuple[tuple[int, int, int], Holding] | None = None
+    best: tuple[tuple[bool, bool, int, int], Holding] | None = None
     for holding in look.holdings:
         covered = sum(1 for stack in growth.stacks if stack in holding.sites)
         if not covered:
             continue
         ours = holding.file is not None and in_app(holding.file)
-        score = (int(ours), covered, holding.new_entries)
+        score = (not holding.is_weak, ours, covered, holding.new_entries)
         if best is None or score > best[0]:
             best = (score, holding)
     return replace(growth, holding=best[1]) if best else growth

@@ -66,8 +66,8 @@ HOLDER_HABITS: Final[Mapping[str, Habit]] = {
     ),
     "defaultdict-read": Habit(
         "unbounded-cache",
-        "Reading a missing key of the defaultdict {owner} makes an entry: read by"
-        " get(), or delete the entry when it is empty again.",
+        "The defaultdict {owner} makes an entry for each new key, even one that is only"
+        " read: read by get(), and delete the entry when its work is done.",
         """\
 - bucket = {name}[key]
 + bucket = {name}.get(key, EMPTY)""",
@@ -171,8 +171,9 @@ HOLDER_HABITS: Final[Mapping[str, Habit]] = {
     ),
     "class-attribute": Habit(
         "registry",
-        "{owner} belongs to the class, so all instances add to the same container:"
-        " make one for each instance in __init__.",
+        "{owner} belongs to the class, so all instances add to the same container, and"
+        " it lives as long as the program: make one for each instance in __init__, or"
+        " bound it.",
         """\
 - {name} = []
 + def __init__(self):

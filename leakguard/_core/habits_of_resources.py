@@ -35,8 +35,9 @@ RESOURCE_HABITS: Final[Mapping[str, Habit]] = {
     ),
     "client-per-call": Habit(
         "unclosed-connection",
-        "A {kind} is made again and again, with a pool of connections of its own, and"
-        " kept: make one for the process and share it, or close it by `with`.",
+        "Objects of {kind} are made again and again, each with a pool of connections of"
+        " its own, and kept: make one for the process and share it, or close it by"
+        " `with`.",
         """\
 - def fetch(url):
 -     return requests.Session().get(url)

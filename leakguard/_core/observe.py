@@ -27,6 +27,8 @@ HEAP_FLOOR_BYTES = 64 * 1024
 TRACER_BYTES_PER_TRACE = 112
 #: pymalloc serves blocks up to this size and counts them.
 SMALL_BLOCK_BYTES = 512
+#: A buffer that is extended is one block, or a few; a cache that is just full has many.
+_MOST_RESIZED = 4
 #: Fewer new blocks than this drown in what the looks themselves keep.
 _TURNOVER_BLOCKS = 5_000
 _TURNOVER_BYTES = 1024 * 1024
@@ -64,8 +66,9 @@ class GrowthRow:
 
     @property
     def is_resized(self) -> bool:
-        """Whether it is blocks that grow, such as a buffer, and not their number."""
-        return self.blocks.shape in {"flat", "decaying"}
+        """Whether it is a block that grows, such as a buffer, and not their number."""
+        still = self.blocks.shape in {"flat", "decaying"}
+        return still and self.blocks.grown <= _MOST_RESIZED
 
 
 def growth_rows(looks: Sequence[Checkpoint]) -> tuple[GrowthRow, ...]:

@@ -38,6 +38,10 @@ class Collector:
 
 #: Where it was not looked at.
 COLLECTOR = Collector()
+#: The last name on a path, and the one before where that holds it directly.
+_PLACE = re.compile(r"(?:\.(\w+)\.)?<?(\w+)>?(?:\[[^\]]*\]|\{…\}|→)*\Z")
+#: Names that say nothing of what they hold; so do private ones.
+_PLAIN_NAME = re.compile(r"_|(?:data|items|queue|values|entries|store|list|set)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +50,18 @@ class Clues:
 
     ``types`` are the types that pile up (most frequent first), ``entry_types`` those
     held directly by the growing holder, ``owner_types`` those on the way to it, root
-    first. ``function`` is the C function that takes memory, ``finalized`` the types
-    that piled up with a ``__del__``. ``is_cycle`` says that only a collection frees
-    them, ``is_resized`` that blocks grow in size and not in number. Files and threads
-    are the process's, for each unit of work.
+    first; ``module`` is the root's name, if that is a module. ``function`` is the C
+    function that takes memory, ``finalized`` the types that piled up with a
+    ``__del__``. ``is_cycle`` says that only a collection frees them, ``is_resized``
+    that blocks grow in size and not in number. Files and threads are the process's, for
+    each unit of work.
     """
 
     types: tuple[str, ...] = ()
     entry_types: tuple[str, ...] = ()
     holder_type: str | None = None
     owner_path: str | None = None
+    module: str = ""
     owner_types: tuple[str, ...] = ()
     function: str | None = None
     finalized: tuple[str, ...] = ()
@@ -71,6 +77,19 @@ class Clues:
     def main_types(self) -> tuple[str, ...]:
         """What the holder holds; without a holder, what piles up most."""
         return self.entry_types or self.types[:1]
+
+    @property
+    def place(self) -> str | None:
+        """The name of what holds it, such as ``listeners`` or ``cache._data``.
+
+        A module's name says where a thing is, and not what it is for.
+        """
+        found = _PLACE.search((self.owner_path or "").removeprefix(self.module))
+        if found is None:
+            return None
+        before, name = found.groups()
+        is_plain = before and _PLAIN_NAME.match(name)
+        return f"{before}.{name}" if is_plain else str(name)
 
     @property
     def parent_type(self) -> str | None:
@@ -204,7 +223,7 @@ RULES: tuple[Rule, ...] = (
     _rule("exit-stack", owner_path=r"_exit_callbacks\b"),
     _rule("at-exit", owner_path=r"\Aatexit\b"),
     _rule("bound-method-listener", entry_types=_METHOD),
-    _rule("listener", owner_path=_LISTENING),
+    _rule("listener", place=_LISTENING),
     _rule("listener", entry_types=_CALLABLE),
     _rule("class-per-call", types=r"\Atype\Z"),
     _rule("queue-without-consumer", parent_type=_QUEUE),
@@ -214,9 +233,9 @@ RULES: tuple[Rule, ...] = (
         "mutable-default", "unbounded-cache", owner_path=_DEFAULT, holder_type=_KEYED
     ),
     _rule("mutable-default", owner_path=_DEFAULT),
-    _rule("label-set", owner_path=_LABEL, holder_type=_KEYED),
-    _rule("dict-as-cache", owner_path="cache|memo"),
-    _rule("registry", owner_path="registry|registered|plugin"),
+    _rule("label-set", place=_LABEL, holder_type=_KEYED),
+    _rule("dict-as-cache", place="cache|memo(?!r)"),
+    _rule("registry", place="registry|registered|plugin"),
     _rule("thread-without-end", main_types=".", resource="thread"),
     _rule("class-attribute", "unbounded-cache", parent_type=_CLASS, holder_type=_KEYED),
     _rule("class-attribute", parent_type=_CLASS, holder_type=_LIST),

@@ -145,6 +145,7 @@ def _suspect(item: Growing, seconds_per_unit: float | None) -> Suspect:
         entry_types=holding.entry_types,
         holder_type=holding.type,
         owner_path=holding.path,
+        module=holding.module,
         owner_types=tuple(link.type for link in links),
         is_unbounded_lru=holding.unbounded_lru,
     )

@@ -257,6 +257,7 @@ def _clues(growth: Growth, names: Names, resources: Resources) -> Clues:
         entry_types=entries,
         holder_type=holding.type if holding else None,
         owner_path=holding.path if holding else None,
+        module=holding.module if holding else "",
         owner_types=tuple(link.type for link in holding.links) if holding else (),
         finalized=growth.finalized,
         files_per_call=resources.files_per_call,

@@ -69,6 +69,8 @@ MOST_GROWN_BYTES, GROWN_SHARE_OF_AVAILABLE = 48 << 20, 0.1
 DEPTH_FRAMES = 48
 #: The calls at depth may take this share of the seconds; the search as long as here.
 DEPTH_SHARE, SEARCH_SECONDS = 0.5, 4.0
+#: So many are made however long they take: beside fewer, anything else is growth.
+LEAST_DEEP_CALLS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def _look_deep(
     def run() -> int:
         begun, tracer = _settled(), overhead_bytes()
         done = subject.run(goal, until)
+        done += subject.run(max(0, LEAST_DEEP_CALLS - done))
         ended = _settled()
         known = bool(ended.python_blocks)
         blocks = ended.python_blocks - begun.python_blocks if known else None

@@ -71,8 +71,10 @@ def test_a_rare_site_cannot_be_said_to_have_stopped() -> None:
 
 @pytest.mark.parametrize("shape", ["flat", "decaying"])
 def test_a_buffer_that_is_not_moved_at_depth_has_not_stopped(shape: Shape) -> None:
-    resized = replace(row(), blocks=law(shape, 0.5))
+    resized = replace(row(), blocks=replace(law(shape, 0.5), grown=2.0))
     assert not stopped(resized, deep_look(work_done=100))
+    full = replace(row(), blocks=replace(law(shape, 0.5), grown=40.0))
+    assert stopped(full, deep_look(work_done=100))
 
 
 def test_without_a_look_at_depth_nothing_has_stopped() -> None:

@@ -530,6 +530,29 @@ def test_plain_holders_are_known_by_their_type(
     assert match_pattern(clues)[0] == pattern
 
 
+@pytest.mark.parametrize(
+    ("module", "rest", "holder", "pattern"),
+    [
+        ("shop.handlers", "RESULTS", "dict", "unbounded-cache"),
+        ("shop.handlers", "_results", "dict", "unbounded-cache"),
+        ("signals", "AUDIT.lines", "list", "registry"),
+        ("memory_store", "STORE.rows", "list", "registry"),
+        ("plugin_search", "INDEX.seen", "set", "unbounded-cache"),
+        ("app", "APP.price_watcher.history", "list", "registry"),
+        ("app", "log.handlers[…].records", "list", "registry"),
+        ("app", "BUS.listeners.data", "dict", "listener"),
+        ("app", "BUS.hooks._by_name['order']", "list", "listener"),
+        ("app", "make_bus.<listeners>", "list", "listener"),
+    ],
+)
+def test_the_holders_own_name_counts_and_not_its_modules(
+    module: str, rest: str, holder: str, pattern: str
+) -> None:
+    path = f"{module}.{rest}"
+    clues = Clues(types=("str",), holder_type=holder, owner_path=path, module=module)
+    assert match_pattern(clues).pattern == pattern
+
+
 def test_the_specific_stands_above_the_general() -> None:
     cached = Clues(entry_types=("sqlite3.Connection",), owner_path="shop.cache")
     assert match_pattern(cached)[0] == "unclosed-connection"

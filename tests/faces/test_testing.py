@@ -179,6 +179,12 @@ def test_methods_and_decorated_functions_have_the_directory_of_their_source() ->
 # --- assert_no_growth ----------------------------------------------------------------
 
 
+def test_a_block_that_is_extended_need_not_be_seen_twice() -> None:
+    log = bytearray()
+    with pytest.raises(LeakError, match="only ever extended"):
+        assert_no_growth(lambda: log.extend(bytes(1_000)), seconds=5.0)
+
+
 def test_growth_fails_the_assertion_with_the_report() -> None:
     with pytest.raises(LeakError) as caught:
         assert_no_growth(_keep, retries=0)
@@ -264,6 +270,8 @@ def test_the_last_finding_is_the_one_reported(
 
 
 def test_a_block_tells_what_it_keeps() -> None:
+    with leakguard.growth():
+        KEPT.append(bytearray(10_000))  # what is used first is kept, too
     with leakguard.growth() as grown:
         KEPT.append(bytearray(10_000))
         _ = bytearray(50_000) and None

@@ -29,6 +29,7 @@ from leakguard._runtime.work import Work, WorkFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from leakguard._core.trial import Witness
     from leakguard._runtime.trial import Trial
 
 KEPT: list[object] = []
@@ -124,6 +125,21 @@ def test_an_innocent_passes(name: str) -> None:
 def test_a_big_list_that_is_resized_hides_no_leak() -> None:
     KEPT.extend(range(4_000))
     assert _try(lambda: KEPT.append(bytes(100))).fails
+
+
+def test_at_depth_some_calls_are_made_however_long_they_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+
+    def noted(_picture: object, witness: Witness) -> bool:
+        seen.append(witness.calls)
+        return True
+
+    monkeypatch.setattr(trial, "goes_on", noted)
+    monkeypatch.setattr(trial, "DEPTH_SHARE", 0.0)
+    assert _try(lambda: KEPT.append(bytes(100))).fails
+    assert seen == [trial.LEAST_DEEP_CALLS]
 
 
 @pytest.mark.parametrize("size", [64, 400, 1_024])
