@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -113,11 +114,15 @@ def unmarked_ratio(pairs: int) -> float:
         for pair in range(pairs):
             for loaded in (True, False) if pair % 2 else (False, True):
                 options = ("-p", "leakguard.pytest_plugin") if loaded else ()
-                before = os.times()
+                before = _children_seconds()
                 _pytest(directory, options, {})
-                after = os.times()
-                times[loaded].append(sum(after[2:4]) - sum(before[2:4]))
+                times[loaded].append(_children_seconds() - before)
     return min(times[True]) / min(times[False])
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _pytest(directory: Path, options: tuple[str, ...], environ: dict[str, str]) -> str:
