@@ -35,8 +35,8 @@ BUDGET = (
 _MILLION = 1_000_000
 _SHORT_PAUSE_SECONDS = 0.05
 _TARGETS = 5
-#: A leak shows in what was kept lately, and so the budget is for that. For what was
-#: kept long ago passes over the heap are needed.
+#: A leak shows in what was kept lately. For what was kept long ago passes over the heap
+#: are needed; the budget is for both.
 _LATELY, _LONG_AGO = 9_000, 1_000
 _OURS, _SHORT = "leakguard", "leakguard, short pause"
 _PEER = "objgraph.find_backref_chain"
@@ -100,8 +100,7 @@ def _rows(where: str, first: int, objects: int) -> list[Row]:
             ("", ours.cpu_seconds, peer.cpu_seconds),
             ("; by the clock", ours.seconds, peer.seconds),
         ):
-            least = 5 if first == _LATELY else 1
-            rows.append(against(what + how, mine, "s", _PEER, theirs, least))
+            rows.append(against(what + how, mine, "s", _PEER, theirs, 5))
         what = f"longest pause, {where}"
         rows.append(Row(what, ours.pause_ms, "ms", _PEER, peer.pause_ms))
     return rows
