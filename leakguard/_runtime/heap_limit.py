@@ -29,7 +29,7 @@ RESERVE_BYTES: Final = 32 << 20
 
 
 class HeapLimit:
-    """The heap limit of a process. ``look`` is for one thread, the rest for any."""
+    """The heap limit of a process, for any thread."""
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ from leakguard._runtime.protection import Protection
 from leakguard._runtime.relief import STOP_PATIENCE_SECONDS
 from leakguard._runtime.reporting import build_report, memory_of
 from leakguard._runtime.retention import Retention
+from leakguard._runtime.thread_starts import ThreadStarts
 from leakguard._runtime.watcher import Watcher
 from leakguard._runtime.work_counter import WorkCounter
 
@@ -102,6 +103,7 @@ class Monitor:
             record=self._record,
         )
         self.heap = HeapLimit(options.heap_limit_bytes, hard=options.hard)
+        self._thread_starts = ThreadStarts(self.heap.raised)
         self.watcher = Watcher(
             limit_bytes=options.limit_bytes,
             heap=self.heap.look if options.heap_limit_bytes is not None else None,
@@ -157,10 +159,13 @@ class Monitor:
         if self.recorder is not None:
             self.recorder.start()
         self.heap.start()  # last: near a hard limit no thread can be started
+        if self.heap.in_force:
+            self._thread_starts.patch()
 
     def stop(self) -> None:
         """Watch no more and put everything back."""
         self.watcher.stop()
+        self._thread_starts.undo()
         self.heap.stop()
         self.protection.stop()
         if self.recorder is not None:

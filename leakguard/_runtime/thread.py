@@ -37,7 +37,7 @@ class DaemonThread:
         self._ident: int | None = None
         self._wake, self._done = _held_lock(), _held_lock()
         self._thread: threading.Thread | None = None
-        if _is_green():
+        if is_green():
             native("_thread", "start_new_thread")(self._main, ())
             return
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
@@ -85,6 +85,7 @@ def _held_lock() -> Any:  # noqa: ANN401 - a native lock has no public type
     return lock
 
 
-def _is_green() -> bool:
+def is_green() -> bool:
+    """Return whether gevent has made the program's threads its own."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))

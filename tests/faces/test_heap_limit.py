@@ -11,7 +11,9 @@ import sys
 import urllib.error
 import urllib.request
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -186,6 +188,21 @@ def test_a_chain_of_errors_that_is_a_ring_ends() -> None:
     gc.collect()
 
 
+def test_what_was_freed_is_there_for_others_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    heap = SimpleNamespace(in_force=False, look=lambda: done.append("look"))
+    home = SimpleNamespace(monitor=SimpleNamespace(heap=heap))
+    monkeypatch.setattr(_shortage, "process", lambda: home)
+    monkeypatch.setattr(_shortage, "trim_heap", lambda: done.append("trim"))
+    _shortage._give_back()
+    assert done == []  # nothing is limited
+    heap.in_force = True
+    _shortage._give_back()
+    assert done == ["trim", "look"]
+
+
 def handle(error: Exception, receiver: Any) -> None:  # noqa: ANN401
     """Send a signal as a framework does that is about to answer 500."""
     try:
@@ -339,3 +356,16 @@ def test_a_real_server_survives_requests_that_want_too_much(
     }
     assert [one for one in found if one[1] not in expected[one[0]]] == []
     assert ("many", 503) in found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA as Linux has it")
+def test_a_real_server_survives_several_of_them_at_once() -> None:
+    pytest.importorskip("flask")
+    with served(FLASK) as port:
+        with ThreadPoolExecutor(3) as clients:
+            asked = ["/many", "/fine"] * 24
+            found = [*clients.map(partial(status, port), asked)]
+        assert status(port, "/fine") == 200  # it has not stopped to take requests
+    assert {*found[::2]} <= {503, None}
+    assert {*found[1::2]} <= {200, 503, None}
+    assert {200, 503} <= {*found}

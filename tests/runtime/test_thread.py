@@ -15,7 +15,7 @@ from leakguard._runtime.thread import DaemonThread
 @pytest.fixture(params=["a thread of threading's", "a native one, beside gevent"])
 def _kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     green = request.param.startswith("a native")
-    monkeypatch.setattr(module, "_is_green", lambda: green)
+    monkeypatch.setattr(module, "is_green", lambda: green)
 
 
 @pytest.mark.usefixtures("_kind")
