@@ -191,7 +191,9 @@ def entries(item: object) -> Entries:
     return newest(item) if newest else iter(())
 
 
-def newest_entries(item: object, most: int) -> list[tuple[object, ...]]:
+def newest_entries(
+    item: object, most: int, skipped: int = 0
+) -> list[tuple[object, ...]]:
     """Return a container's entries from its newest end, as tuples of their parts.
 
     A dict gives (key, value) pairs; a set, which has no order, any of its members.
@@ -199,7 +201,7 @@ def newest_entries(item: object, most: int) -> list[tuple[object, ...]]:
     """
     for _ in range(_ATTEMPTS):
         try:
-            return list(islice(entries(item), most))
+            return list(islice(entries(item), skipped, skipped + most))
         except RuntimeError:  # noqa: PERF203 - changed while it was read all the same
             continue
     return []

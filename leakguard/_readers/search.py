@@ -29,7 +29,7 @@ from leakguard._readers.attributes import is_a, is_any, referents_of
 from leakguard._readers.heap import holders_of
 from leakguard._readers.roots import Roots, is_callback, running_locals, stack
 from leakguard._readers.source import is_own
-from leakguard._readers.walk import MOST_OBJECTS, Walk
+from leakguard._readers.walk import MOST_BELOW, MOST_OBJECTS, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,9 +47,12 @@ _MOST_TUPLES = 8
 #: A rest between passes, as a share of the last one.
 _REST_SHARE = 0.1
 
-#: A pass that takes longer is worth a walk first, of so many objects, which spares
-#: most of them; so many entries of long containers are then compared.
-_QUICK_SECONDS, _WALKED, _COMPARED = 0.05, 12_000, 300_000
+#: A pass that takes longer is worth a walk first, which spares most of them, holds
+#: nobody up and may take as long: so much for each object.
+_QUICK_SECONDS, _SECONDS_PER_WALKED = 0.05, 1e-6
+#: Entries of long containers that are compared before a pass: so many, and not more
+#: than take a third of it. What is looked at below them may take as long as a pass.
+_COMPARED, _COMPARED_PER_SECOND, _BELOW_PER_SECOND = 300_000, 6_000_000, 1_500_000
 
 #: Levels of referrers searched; real owners are rarely more than six hops away.
 MAX_DEPTH = 14
@@ -107,11 +110,10 @@ class Search:
         (20-50 ns per object) per level and for each dozen of objects in it; in a large
         heap fewer, after a walk of 0.03 s.
         """
-        if self._passes.seconds <= _QUICK_SECONDS:
+        if self._walk is None and self._passes.seconds <= _QUICK_SECONDS:
             return self._climbed(target, None) or [target]
         walk = self._walked()
-        chain = walk.chain_to(target, _COMPARED, self._out_of_time)
-        chain = chain or walk.chain_below(target, self._out_of_time)
+        chain = walk.chain_to(target) or self._short_cut([target])
         if not chain and self._passes.fit:
             chain = self._climbed(target, walk)
         if not chain:
@@ -119,14 +121,30 @@ class Search:
         return chain or [target]
 
     def _climbed(self, target: object, known: Walk | None) -> list[object]:
-        climb = _Climb(target, self._hidden, self._passes, known)
-        return climb.search(self._out_of_time)
+        return _Climb(
+            target, self._hidden, self._passes, known, self._short_cut
+        ).search(self._out_of_time)
+
+    def _short_cut(self, targets: list[object]) -> list[object]:
+        """Return the chain to one of them that spares passes, or nothing.
+
+        It leads through the entries of long containers, and takes at most what one and
+        a half passes take.
+        """
+        walk, passes = self._walked(), self._passes
+        chain = walk.chain_to_entry(
+            targets, passes.worth_comparing(), self._out_of_time
+        )
+        return chain or walk.chain_below(
+            targets, passes.worth_looking_below(), self._out_of_time
+        )
 
     def _walked(self) -> Walk:
         if self._walk is None:
             # What libraries hold is found by passes, where there may be any.
             fit = self._passes.fit
-            most = _WALKED if fit else MOST_OBJECTS
+            worth = int(self._passes.seconds / _SECONDS_PER_WALKED)
+            most = min(worth, MOST_OBJECTS) if fit else MOST_OBJECTS
             self._walk = Walk(most, self._hidden, libraries=not fit)
             self._hidden = self._hidden | self._walk.own_ids
             self._walk.run(self._out_of_time)
@@ -147,6 +165,16 @@ class Passes:
         """Whether a pass may be made at all."""
         return self._targets(through_tuples=False) >= 1
 
+    def worth_comparing(self) -> int:
+        """Return how many entries of containers to compare before a pass is made."""
+        return min(_COMPARED, int(self.seconds * _COMPARED_PER_SECOND))
+
+    def worth_looking_below(self) -> int:
+        """Return how many objects below containers to look at before a pass is made."""
+        if not self.fit:
+            return MOST_BELOW
+        return min(MOST_BELOW, int(self.seconds * _BELOW_PER_SECOND))
+
     def holders_of(
         self, frontier: list[object], mine: set[int]
     ) -> Iterator[list[object]]:
@@ -164,8 +192,11 @@ class Passes:
             found = holders_of(batch, _MOST_TUPLES if through_tuples else 0)
             took = time.thread_time() - begun
             mine.add(id(found))
-            if not through_tuples:
-                self.seconds = took / (1 + len(batch) * _SHARE_PER_TARGET)
+            seconds = took / (1 + len(batch) * _SHARE_PER_TARGET)
+            if through_tuples:  # it may have been two
+                self.seconds = min(self.seconds, seconds)
+            else:
+                self.seconds = seconds
                 self._allowed = self._pause * _PLANNED_SHARE
                 # Now that it is known what a pass takes, there may be time for tuples.
                 if not found and self._targets(through_tuples=True) >= 1:
@@ -185,9 +216,14 @@ class _Climb:
     """One search, level by level, and all that it holds meanwhile."""
 
     def __init__(
-        self, target: object, hidden: set[int], passes: Passes, known: Walk | None
+        self,
+        target: object,
+        hidden: set[int],
+        passes: Passes,
+        known: Walk | None,
+        short_cut: Callable[[list[object]], list[object]],
     ) -> None:
-        self._passes, self._known = passes, known
+        self._passes, self._known, self._short_cut = passes, known, short_cut
         self._roots = Roots()
         self._alive: dict[int, object] = {id(target): target}
         self._parents: dict[int, int] = {}
@@ -205,7 +241,8 @@ class _Climb:
                 break
             found: list[object] = []
             self._mine.add(id(found))
-            chain = self._level(level, found, out_of_time)
+            chain = self._from_known(level)
+            chain = chain or self._level(level, found, out_of_time)
             if chain:
                 return chain
             self._asking = set()
@@ -217,6 +254,13 @@ class _Climb:
 
     def _has_waited_for_a_name(self, level: int) -> bool:
         return self._alone is not None and level > self._alone[2] + _LEVELS_FOR_A_NAME
+
+    def _from_known(self, level: int) -> list[object]:
+        """Return the chain if what the walk knows leads on to one of the frontier."""
+        if self._known is None or level == 0:  # of the target that is known already
+            return []
+        chain = self._short_cut(self._frontier)
+        return [*chain[:-1], *self._chain(id(chain[-1]))] if chain else []
 
     def _level(
         self, level: int, found: list[object], out_of_time: Callable[[], bool]

@@ -43,9 +43,11 @@ MOST_OBJECTS = 100_000
 _STEP, _REST_SECONDS = 2_000, 0.001
 #: A container is read whole up to this length, and beyond it some of its newest.
 _WHOLE, _SAMPLED = 256, 64
-#: Below long containers: how many of the newest entries are looked through, how many
-#: references deep, in how many objects at once and in all; longer ones are passed by.
-_NEWEST, _DEEP, _AT_ONCE, _BELOW, _LONG = 2_048, 4, 16_384, 131_072, 16_384
+#: Below long containers: so many entries are looked through at a time and of one
+#: container, so many references deep, in so many objects of one level and in all; what
+#: is longer is passed by.
+_ENTRIES, _MOST_ENTRIES, _DEEP, _AT_ONCE = 2_048, 100_000, 6, 16_384
+MOST_BELOW, _LONG = 131_072, 16_384
 #: Share of the objects that the application's own modules may lead to.
 _OWN_SHARE = 0.7
 #: Variables of one module.
@@ -94,9 +96,10 @@ class Walk:
         """
         self._rest = rest
         self._items: list[object] = []
+        self._long_ones: list[tuple[int, object]] = []
         self._parents = array("q")
         self._looked = 0  # below so many of the first
-        self.own_ids = {id(self), id(self._items)}
+        self.own_ids = {id(self), id(self._items), id(self._long_ones)}
         self._at = dict.fromkeys((*hidden, *self.own_ids), -1)
         own, others = _tables()
         self._at.update((id(table), -1) for table in (*own, *others))
@@ -142,42 +145,74 @@ class Walk:
         """
         if id(target) in self:
             return self._chain(self._at[id(target)])
-        for at, item in enumerate(self._items):
+        return self.chain_to_entry([target], most_compared, out_of_time)
+
+    def chain_to_entry(
+        self,
+        targets: list[object],
+        most_compared: int,
+        out_of_time: Callable[[], bool] = lambda: False,
+    ) -> list[object]:
+        """Return the objects from the root to one that a long container holds.
+
+        Or nothing. It costs what ``chain_to`` does, for any number of targets.
+        """
+        wanted = {id(target): target for target in targets}
+        for at, item in self._long():
             length = length_of(item)
-            if _WHOLE < length <= most_compared:
+            if length <= most_compared:
                 most_compared -= length
-                if _holds(item, target):
-                    return [*self._chain(at), target]
+                found = _held_one(item, wanted)
+                if found is not None:
+                    return [*self._chain(at), wanted[found]]
                 if out_of_time():
                     break
         return []
 
     def chain_below(
-        self, target: object, out_of_time: Callable[[], bool] = lambda: False
+        self,
+        targets: list[object],
+        most_seen: int = MOST_BELOW,
+        out_of_time: Callable[[], bool] = lambda: False,
     ) -> list[object]:
-        """Return the objects from the root to what a new entry leads to, or nothing.
+        """Return the objects from the root to one that an entry leads to, or nothing.
 
-        It looks below the newest entries of long containers, some references deep, at
-        up to 0.5 us for each of 130 000 objects.
+        It looks below the newest entries of each long container, some references deep,
+        then below older ones, at 0.7 us for each of about so many objects.
         """
         seen = rested = 0
-        for at, item in enumerate(self._items):
-            if length_of(item) > _WHOLE:
-                below = _Below(chain.from_iterable(newest_entries(item, _NEWEST)), self)
-                found = below.chain_to(target)
-                if found:
-                    return [*self._chain(at), *found]
-                seen += len(below)
-                if seen - rested > _STEP:
-                    self._rest(_REST_SECONDS)
-                    rested = seen
-                if seen > _BELOW or out_of_time():
-                    break
+        wanted = {id(target): target for target in targets}
+        for at, item, start in self._slices():
+            entries = newest_entries(item, _ENTRIES, start)
+            below = _Below(chain.from_iterable(entries), self)
+            found = below.chain_to_one_of(wanted)
+            if found:
+                return [*self._chain(at), *found]
+            seen += len(below)
+            if seen - rested > _STEP:
+                self._rest(_REST_SECONDS)
+                rested = seen
+            if seen > most_seen or out_of_time():
+                break
         return []
+
+    def _slices(self) -> Iterator[tuple[int, object, int]]:
+        """Yield the long containers and where to begin in each, in rounds."""
+        left = self._long()
+        for start in range(0, _MOST_ENTRIES, _ENTRIES):
+            left = [one for one in left if length_of(one[1]) > start]
+            yield from ((at, item, start) for at, item in left)
 
     def knows(self, item: object) -> bool:
         """Return whether it was looked below the object, or need not be."""
         return self._at.get(id(item), self._looked) < self._looked
+
+    def _long(self) -> list[tuple[int, object]]:
+        """Return the long containers and their places, listed when first asked for."""
+        if not self._long_ones:
+            found = enumerate(self._items)
+            self._long_ones += (one for one in found if length_of(one[1]) > _WHOLE)
+        return self._long_ones
 
     def _chain(self, at: int) -> list[object]:
         found = []
@@ -214,12 +249,13 @@ class _Below:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def chain_to(self, target: object) -> list[object]:
-        """Return the objects from an entry to the target, or nothing."""
+    def chain_to_one_of(self, wanted: dict[int, object]) -> list[object]:
+        """Return the objects from an entry to one that is wanted, by id, or nothing."""
         for _ in range(_DEEP):
             parts = gc.get_referents(*self._levels[-1])
-            if any(map(is_, parts, repeat(target))):
-                return self._chain(target)
+            found = next(filter(wanted.__contains__, map(id, parts)), None)
+            if found is not None:
+                return self._chain(wanted[found])
             self._levels.append(self._new(parts))
         return []
 
@@ -268,11 +304,13 @@ def _tables() -> tuple[list[object], list[object]]:
     return found
 
 
-def _holds(container: object, target: object) -> bool:
+def _held_one(container: object, wanted: dict[int, object]) -> int | None:
+    """Return the id of an object that the container holds of those that are wanted."""
+    parts = map(id, chain.from_iterable(entries(container)))
     try:
-        return any(part is target for entry in entries(container) for part in entry)
+        return next(filter(wanted.__contains__, parts), None)
     except RuntimeError:  # another thread changes it
-        return False
+        return None
 
 
 def _parts(item: object, *, is_root: bool) -> Iterable[object]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakguard._readers import search, walk
+from leakguard._readers.heap import holders_of
 from leakguard._readers.paths import describe
 from leakguard._readers.search import Passes, Search, climb
 from leakguard._readers.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     Program = Callable[..., ModuleType]
@@ -102,33 +103,45 @@ def test_what_new_entries_of_long_containers_lead_to_is_found(
     target = eval(f"ORDERS[700].{where}", vars(shop))
     found = _walked()
     assert not found.chain_to(target, sys.maxsize)
-    path = describe(found.chain_below(target))[0]
+    path = describe(found.chain_below([target]))[0]
     assert path.startswith(f"shop.ORDERS[…].{where[:5]}")
+
+
+def test_below_older_entries_it_is_looked_later(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = program(BELOW)
+    targets = [[], shop.ORDERS[3].lines["first"]]
+    monkeypatch.setattr(walk, "_ENTRIES", 64)
+    found = _walked()
+    assert not found.chain_below(targets, 200)
+    chain = found.chain_below(targets)
+    assert describe(chain)[0] == "shop.ORDERS[…].lines['first']"
+    assert chain[-1] is targets[1]
+    monkeypatch.setattr(walk, "_MOST_ENTRIES", 900)
+    assert not found.chain_below(targets)
 
 
 def test_what_lies_deeper_or_elsewhere_is_not_found_below(program: Program) -> None:
     shop = program(BELOW)
     nested = shop.ORDERS[700].lines["first"]
-    for _ in range(4):
+    for _ in range(6):
         nested.append([])
         nested = nested[-1]
     rests: list[float] = []
     found = _walked(rest=rests.append)
     rests.clear()
-    assert not found.chain_below(nested)
+    assert not found.chain_below([nested])
     assert rests, "it rests in between"
-    assert not found.chain_below([])
+    assert not found.chain_below([[]])
 
 
-def test_looking_below_ends_in_time(
-    program: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_looking_below_ends_in_time(program: Program) -> None:
     shop = program(BELOW.replace("ORDERS", "A_FIRST = list(range(300)); ORDERS"))
     target = shop.ORDERS[700].lines["first"]
     found = _walked()
-    assert not found.chain_below(target, lambda: True)
-    monkeypatch.setattr(walk, "_BELOW", -1)
-    assert not found.chain_below(target)
+    assert not found.chain_below([target], 1_000, lambda: True)
+    assert not found.chain_below([target], -1)
 
 
 def test_what_is_let_go_of_meanwhile_is_not_found_below(program: Program) -> None:
@@ -155,8 +168,9 @@ def test_a_container_that_changes_while_it_is_compared_is_let_be(
     shop = program("KEPT = dict.fromkeys(range(1_000))")
     found = _walked()
 
-    def changed(_item: object) -> None:
+    def changed(_item: object) -> Iterator[object]:
         raise RuntimeError
+        yield
 
     monkeypatch.setattr(walk, "entries", changed)
     assert found.chain_to(shop, 10**9) == []
@@ -212,8 +226,28 @@ def test_without_time_for_a_pass_the_walk_alone_answers(program: Program) -> Non
     first = shop.STORE.orders[0]
     assert describe(looking.climb(first))[0] == "shop.STORE.orders[…]"
     deep: list[object] = []
-    first.lines.append([[[deep]]])
+    first.lines.append([[[[[deep]]]]])
     assert looking.climb(deep) == [deep], "deeper than it looks"
+
+
+@pytest.mark.usefixtures("large")
+def test_passes_go_up_to_what_the_walk_leads_on_to(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = program(SHOP)
+    deep: list[object] = []
+    shop.STORE.orders[0].lines.append([[[[[deep]]]]])
+    passes: list[int] = []
+
+    def counted(targets: list[object], most_tuples: int) -> list[object]:
+        passes.append(most_tuples)
+        return holders_of(targets, most_tuples)
+
+    monkeypatch.setattr(search, "holders_of", counted)
+    looking = Search(set(), _never)
+    path = describe(looking.climb(deep))[0]
+    assert path == "shop.STORE.orders[…].lines" + "[…]" * 6
+    assert len(passes) == 1
 
 
 @pytest.mark.usefixtures("large")
