@@ -187,6 +187,7 @@ _THREAD = r"\Athreading\.(?:Thread|Timer)\Z"
 _ALL_TASKS = r"\b_(?:all|scheduled|eager)_tasks\b"
 _WEAK = r"\Aweakref\.\w*Ref"
 _DEFAULT, _LABEL = r"\.__(?:kw)?defaults__", r"label|metric"
+_METRIC = r"\.(?:\w*Metrics?|Counter|Gauge|Histogram|Summary)\Z"
 RULES: tuple[Rule, ...] = (
     _rule("thread-without-end", is_native="True", gains_threads="True"),
     _rule("native-call", function=".", is_native="True"),
@@ -234,6 +235,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule("mutable-default", owner_path=_DEFAULT),
     _rule("label-set", place=_LABEL, holder_type=_KEYED),
+    _rule("label-set", parent_type=_METRIC, holder_type=_KEYED),
     _rule("dict-as-cache", place="cache|memo(?!r)"),
     _rule("registry", place="registry|registered|plugin"),
     _rule("thread-without-end", main_types=".", resource="thread"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter
+from collections import Counter, deque
 from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from leakguard._readers.holders import (
     describe_grown,
     find_owner,
     kind_of,
+    sites_below,
     stack_of,
 )
 from leakguard._readers.process import collects_automatically
@@ -77,6 +78,9 @@ def look_deep(  # noqa: PLR0913 - one look, its options spelled out
         newborn = Newborn.read()
         types, examples = _sample(newborn, frames)
         grown = followed.grown(newborn)
+        held = {stack for item in grown for stack in item.sites}
+        loose = {s: kept for s, kept in examples.items() if s not in held}
+        below = _below(loose, newborn)
     # Tracing is over, and with it the cost of every allocation of the search.
     hidden = {id(followed.containers), id(newborn.objects), id(examples)}
     hidden |= {id(kept) for kept in examples.values()}
@@ -87,10 +91,10 @@ def look_deep(  # noqa: PLR0913 - one look, its options spelled out
         pause_seconds=pause_seconds,
         exact=exact,
     )
-    held = {stack for item in grown for stack in item.sites}
-    loose = {s: kept for s, kept in examples.items() if s not in held}
     find = partial(find_owner, pause_seconds=pause_seconds, exact=exact)
     owners = _owners(loose, hidden, search_seconds * 0.4, find)
+    for stack, owner in tuple(owners.items()):
+        owners = dict.fromkeys(below[stack], owner) | owners
     kinds = garbage | types
     return DeepLook(work_done, survivors, kinds, holdings, owners, vanished, finalized)
 
@@ -164,6 +168,14 @@ def _sample(
         elif examples:
             kept[stack][-1] = item
     return types, kept
+
+
+def _below(
+    loose: Mapping[Stack, list[object]], newborn: Newborn
+) -> dict[Stack, dict[Stack, int]]:
+    """Return where was allocated what examples of the stacks hold: also atoms."""
+    stacks = list(loose)[:_SEARCHED_STACKS]
+    return {stack: sites_below(deque(loose[stack]), newborn) for stack in stacks}
 
 
 def _finalized(newborn: Newborn) -> tuple[str, ...]:

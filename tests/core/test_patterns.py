@@ -290,6 +290,12 @@ CASES = (
         _held("shop.REQUESTS._metrics", "dict", "shop.Child"),
     ),
     Case(
+        "label-set",
+        "unbounded-cache",
+        "by what is finite",
+        _held("shop.REQUESTS._children", "dict", "shop.Child", way="shop.Counter"),
+    ),
+    Case(
         "dict-as-cache",
         "unbounded-cache",
         "shop.cache._store",

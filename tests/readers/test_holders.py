@@ -513,7 +513,7 @@ def test_busy_threads_may_make_tuples_while_a_large_heap_is_read(
     [
         "holders.Followed()",
         "search.climb(vars(_asyncio), hidden=set(), out_of_time=lambda: False)",
-        "holders._sites_below(deque([_asyncio]), holders.Newborn.read())",
+        "holders.sites_below(deque([_asyncio]), holders.Newborn.read())",
     ],
 )
 def test_the_collector_works_after_a_look_at_an_asyncio_program(look: str) -> None:

@@ -247,7 +247,7 @@ def test_passes_go_up_to_what_the_walk_leads_on_to(
     looking = Search(set(), _never)
     path = describe(looking.climb(deep))[0]
     assert path == "shop.STORE.orders[…].lines" + "[…]" * 6
-    assert len(passes) == 1
+    assert len(passes) <= 2  # of nine levels; before 3.11 a dict is one of them
 
 
 @pytest.mark.usefixtures("large")

@@ -44,6 +44,10 @@ class Shop:
     def push(self) -> None:
         self.last = Order(1, self.last)
 
+    def push_name(self) -> None:
+        name = f"order {id(self)}" * 2
+        self.last = Order(1, (name, self.last))
+
     def ring(self) -> None:
         first = Order(1)
         first.before = Order(2, first)
@@ -113,6 +117,14 @@ def test_survivors_of_no_container_come_with_their_owner() -> None:
     stack = _at(SHOP.push, found.survivors)
     assert found.owners[stack].path == f"{__name__}.SHOP.last"
     assert found.types[stack] == {f"{__name__}.Order": 100}
+
+
+def test_what_they_hold_has_the_same_owner_even_if_no_collector_sees_it() -> None:
+    found = _look(SHOP.push_name)
+    code = SHOP.push_name.__code__
+    names = (__file__, code.co_firstlineno + 1)
+    stack = next(stack for stack in found.survivors if stack[0] == names)
+    assert found.owners[stack].path == f"{__name__}.SHOP.last"
 
 
 def test_garbage_is_no_survivor_where_the_collector_runs() -> None:
