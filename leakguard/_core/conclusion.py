@@ -80,8 +80,7 @@ def conclude(  # noqa: PLR0913 - everything that was seen, once
     )
     if verdict.kind == "leak":
         share = _explained_share(suspects, looks, picture)
-        verdict = replace(verdict, explained_share=share)
-        return Conclusion(verdict, suspects, acquitted)
+        return Conclusion(replace(verdict, explained_share=share), suspects, acquitted)
     native = verdict.kind == "native-leak"
     accused = (accuse_native(verdict, resources=resources),) if native else ()
     return Conclusion(verdict, accused, acquitted)

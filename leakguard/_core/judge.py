@@ -47,12 +47,16 @@ LEAST_CALLS = 16
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a diagnosis may use: seconds of looking, calls, grown bytes, traces."""
+    """What a diagnosis may use: seconds of looking, calls, grown bytes, traces.
+
+    ``more_files`` is how many files may stay open beyond those of the first look.
+    """
 
     seconds: float
     calls: int | None
     grown_bytes: int
     traces: int = 3_000_000
+    more_files: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ def is_enough(looks: Sequence[Checkpoint], picture: Picture, limits: Limits) -> 
         return True
     if last.seconds >= limits.seconds or last.traces >= limits.traces:
         return True
+    if limits.more_files is not None and files_kept(looks) >= limits.more_files:
+        return True
     if limits.calls is not None or last.calls < LEAST_CALLS:
         return False
     grown = last.traced_bytes - first.traced_bytes
@@ -111,6 +117,11 @@ def is_enough(looks: Sequence[Checkpoint], picture: Picture, limits: Limits) -> 
     if max(grown, heap) >= limits.grown_bytes:
         return True
     return _is_settled(first, last, picture)
+
+
+def files_kept(looks: Sequence[Checkpoint]) -> int:
+    """Return how many more files are open than at the first look."""
+    return (looks[-1].open_files or 0) - (looks[0].open_files or 0)
 
 
 def _is_settled(first: Checkpoint, last: Checkpoint, picture: Picture) -> bool:

@@ -101,6 +101,16 @@ def available_bytes() -> int | None:
         return None
 
 
+def most_open_files() -> int | None:
+    """Return how many files this process may have open; ``None`` where no limit is."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if most == resource.RLIM_INFINITY else most
+
+
 def trim_heap() -> bool:
     """Ask the C library to give free memory back; false where it cannot."""
     try:

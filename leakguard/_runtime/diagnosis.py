@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from leakguard._core.conclusion import Conclusion, conclude
-from leakguard._core.judge import Limits, Picture, is_enough, picture_of
+from leakguard._core.judge import Limits, Picture, files_kept, is_enough, picture_of
 from leakguard._core.native import culprit_of
 from leakguard._core.observe import Checkpoint
 from leakguard._core.records import Cost, Unknown
@@ -25,6 +25,7 @@ from leakguard._core.suspects import accuse_native
 from leakguard._readers.process import (
     available_bytes,
     collects_automatically,
+    most_open_files,
     read_counters,
     trim_heap,
 )
@@ -57,6 +58,8 @@ LEAST_SEARCH_SECONDS = 4.0
 #: Most memory the work may leak while it is watched, and share of what is free.
 MOST_GROWN_BYTES = 256 * 1024 * 1024
 GROWN_SHARE_OF_AVAILABLE = 0.25
+#: Files that stay open per call, from which it is counted on that they run out.
+_LEAST_FILE_RATE = 0.01
 #: Calls, and seconds, in which each call into C is looked at.
 NATIVE_CALLS, NATIVE_SECONDS = 60, 5.0
 #: Calls before the first look: imports, first-use caches, lazy singletons.
@@ -100,7 +103,7 @@ def diagnose_work(  # noqa: PLR0913 - one call, its options spelled out
         subject.run(min(WARM_UP_CALLS, calls or WARM_UP_CALLS))
         limits = _limits(calls, seconds)
         looks, picture = _watch(subject, limits, calls, clock, tell, looked)
-        deep, goal = None, _depth_calls(picture, calls, subject.calls)
+        deep, goal = None, _depth_calls(picture, looks, calls, subject.calls)
         if goal:
             tell("looking at who holds it")
             left = max(1.0, seconds - (clock() - started))
@@ -148,7 +151,15 @@ def _limits(calls: int | None, seconds: float) -> Limits:
     watched = None
     if calls is not None:
         watched = max(1, calls - WARM_UP_CALLS - int(calls * DEPTH_SHARE))
-    return Limits(seconds * (1 - DEPTH_SHARE), watched, grown)
+    return Limits(seconds * (1 - DEPTH_SHARE), watched, grown, more_files=_more_files())
+
+
+def _more_files() -> int | None:
+    """Return how many files the work may keep open: half of those there may be."""
+    most, already = most_open_files(), read_counters().open_files
+    if most is None or already is None:
+        return None
+    return max(1, (most - already) // 2)
 
 
 def _grows(picture: Picture) -> bool:
@@ -159,11 +170,15 @@ def _grows_natively(picture: Picture) -> bool:
     return picture.native is not None and picture.native.shape == "linear"
 
 
-def _depth_calls(picture: Picture, calls: int | None, made: int) -> int:
+def _depth_calls(
+    picture: Picture, looks: Sequence[Checkpoint], calls: int | None, made: int
+) -> int:
     """Return how many calls to look at in depth; none where nothing grows."""
     if not _grows(picture):
         return 0
     wanted = calls_wanted(picture)
+    if looks[-1].calls * _LEAST_FILE_RATE < files_kept(looks):
+        wanted = min(wanted, looks[-1].calls // 3)  # there is room for these
     return wanted if calls is None else min(wanted, calls - made)
 
 

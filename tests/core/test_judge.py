@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,6 +129,16 @@ def test_time_and_traces_end_every_look(limit: int | None) -> None:
     assert is_enough(pair(2, 20.0), seen, limits)
     assert is_enough(pair(2, 0.1, traces=1_000), seen, limits)
     assert not is_enough(pair(2, 19.9, traces=999), seen, limits)
+
+
+@pytest.mark.parametrize("calls", [None, 1_000_000])
+def test_the_looks_end_before_the_files_run_out(calls: int | None) -> None:
+    limits = Limits(20.0, calls, grown_bytes=256 << 20, more_files=500)
+    seen = picture(row(shape="unclear"), calls=600)
+    first, last = replace(look(1), open_files=100), replace(look(600), open_files=599)
+    assert not is_enough([first, last], seen, limits)
+    assert is_enough([first, replace(last, open_files=600)], seen, limits)
+    assert not is_enough([look(1), look(600)], seen, limits)
 
 
 @pytest.mark.parametrize(

@@ -469,6 +469,32 @@ def test_the_clock_ends_the_diagnosis() -> None:
     assert found.cost.longest_pause_seconds == pytest.approx(0.01)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="files are not counted elsewhere")
+def test_files_that_stay_open_are_named_before_they_run_out(tmp_path: Path) -> None:
+    import resource
+
+    path = tmp_path / "open"
+    path.touch()
+    files: list[object] = [None] * 10
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (psutil.Process().num_fds() + 200, hard))
+    try:
+        found = _diagnose(lambda: files.append(path.open()), calls=None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for file in files[10:]:
+            file.close()  # type: ignore[attr-defined]
+    assert found.verdict.kind == "leak"
+    assert found.suspects[0].habit == "unclosed-file"
+
+
+def test_a_system_without_such_a_limit_is_no_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert diagnosis._more_files() is None
+
+
 def test_growth_stops_the_looks_before_the_machine_is_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
