@@ -10,6 +10,7 @@ depth then shows who allocated and who holds.
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import tracemalloc
 from contextlib import ExitStack
@@ -60,6 +61,8 @@ MOST_GROWN_BYTES = 256 * 1024 * 1024
 GROWN_SHARE_OF_AVAILABLE = 0.25
 #: Files that stay open per call, from which it is counted on that they run out.
 _LEAST_FILE_RATE = 0.01
+#: Other threads get this long for what the calls at depth have left them to do.
+_BACKGROUND_SECONDS = 0.2
 #: Calls, and seconds, in which each call into C is looked at.
 NATIVE_CALLS, NATIVE_SECONDS = 60, 5.0
 #: Calls before the first look: imports, first-use caches, lazy singletons.
@@ -250,8 +253,15 @@ def _look_deep(  # noqa: PLR0913 - one look, its options spelled out
     clock: Callable[[], float],
 ) -> DeepLook:
     until = clock() + seconds * DEPTH_WORK_SHARE
+
+    def run() -> float:
+        done = subject.run(goal, until)
+        if threading.active_count() > 1:
+            time.sleep(min(_BACKGROUND_SECONDS, max(0.0, until - clock())))
+        return done
+
     return look_deep(
-        lambda: subject.run(goal, until),
+        run,
         picture.rows,
         nframe=nframe or DEPTH_FRAMES,
         search_seconds=max(LEAST_SEARCH_SECONDS, seconds * (1 - DEPTH_WORK_SHARE)),

@@ -6,9 +6,11 @@ import asyncio
 import ctypes
 import functools
 import gc
+import queue
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from array import array
 from collections import deque
@@ -493,6 +495,30 @@ def test_a_system_without_such_a_limit_is_no_trouble(
 ) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)
     assert diagnosis._more_files() is None
+
+
+def test_what_another_thread_keeps_later_is_named() -> None:
+    jobs: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def work_off() -> None:
+        is_at_depth = False
+        while (job := jobs.get()) is not None:
+            if tracemalloc.get_traceback_limit() > 1 and not is_at_depth:
+                is_at_depth = True
+                time.sleep(0.1)  # until all calls at depth have been made
+            STORE[job] = [f"order {job}"]
+
+    thread = threading.Thread(target=work_off)
+    thread.start()
+    try:
+        numbers = count()
+        found = _diagnose(lambda: (jobs.put(next(numbers)), time.sleep(0.0002)))
+    finally:
+        jobs.put(None)
+        thread.join()
+    assert found.verdict.kind == "leak"
+    assert found.suspects[0].owner is not None
+    assert found.suspects[0].owner.path.endswith(".STORE")
 
 
 def test_growth_stops_the_looks_before_the_machine_is_full(
