@@ -26,6 +26,10 @@ _PACE = 20.0
 #: Bytes of table per entry: a list's slot (8, less for shared growth) to a dict that
 #: has just doubled (about 110; a set's 64).
 _TABLE_BYTES = (4.0, 160.0)
+#: Buffers, and bytes of memory per byte in them: room for an eighth more, or for as
+#: much again; a text is four bytes per character, and is joined at times.
+BUFFERS = frozenset({"bytearray", "array.array", "_io.BytesIO", "_io.StringIO"})
+_BUFFER_BYTES = (0.5, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,23 +232,24 @@ def _with_holding(
 def _with_table(growth: Growth, look: DeepLook) -> Growth:
     """Give a block that is only resized to the container whose table it is.
 
-    A table is no object, so no stack leads to it; its growth per new entry is that
-    of a list's slot at least and of a dict's doubled table at most.
+    Or to the buffer whose bytes it holds. A table is no object, so no stack leads to
+    it; its growth per new entry is that of a list's slot at least and of a dict's
+    doubled table at most.
     """
     if growth.holding or growth.types or growth.blocks_per_call * look.work_done > 1:
         return growth
-    fitting = [
-        holding
-        for holding in look.holdings
-        if _TABLE_BYTES[0]
-        <= growth.size_per_call * look.work_done / max(1, holding.new_entries)
-        <= _TABLE_BYTES[1]
-    ]
+    grown_bytes = growth.size_per_call * look.work_done
+    fitting = [h for h in look.holdings if _is_table_of(h, grown_bytes)]
     if not fitting:
         return growth
     files = {frame[0] for stack in growth.stacks for frame in stack}
     best = max(fitting, key=lambda h: (h.file in files, h.new_entries))
     return replace(growth, holding=best)
+
+
+def _is_table_of(holding: Holding, grown_bytes: float) -> bool:
+    least, most = _BUFFER_BYTES if holding.type in BUFFERS else _TABLE_BYTES
+    return least <= grown_bytes / max(1, holding.new_entries) <= most
 
 
 def _with_lru(growth: Growth, look: DeepLook) -> Growth:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import gc
+import io
 import types
 import weakref
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -29,11 +31,11 @@ LRU = functools._lru_cache_wrapper  # noqa: SLF001 - the type has no public name
 
 
 def containers_in(heap: list[object]) -> Iterator[object]:
-    """Yield the containers of a heap, dicts that the collector ignores included.
+    """Yield the containers and buffers of a heap, also those the collector ignores.
 
-    A dict of nothing but atoms is not tracked (before 3.14), so it is seen only
-    through the object that refers to it. Cost:
-    about 1 us per object of the heap, several times that while tracing.
+    A dict of nothing but atoms is not tracked (before 3.14), nor is a bytearray, so
+    they are seen only through the object that refers to them. Cost: about 1 us per
+    object of the heap, several times that while tracing.
     """
     looked_into: Counter[int] = Counter()
     lengths: dict[int, bool] = {}
@@ -44,7 +46,8 @@ def containers_in(heap: list[object]) -> Iterator[object]:
             continue
         is_container = lengths.get(id(kind))
         if is_container is None:
-            is_container = lengths[id(kind)] = _length_for(kind) is not None
+            known = id(kind) in _BYTES or _length_for(kind) is not None
+            is_container = lengths[id(kind)] = known
         if is_container:
             yield item
             if kind is not dict:
@@ -54,8 +57,9 @@ def containers_in(heap: list[object]) -> Iterator[object]:
         else:
             continue
         for part in _parts(item, kind):
-            ignored = type(part) is dict and not gc.is_tracked(part)
-            if ignored and len(part) >= SHORT and id(part) not in seen:  # type: ignore[arg-type]
+            if id(type(part)) not in _IGNORED or gc.is_tracked(part):
+                continue
+            if size_of(part) >= SHORT and id(part) not in seen:
                 seen.add(id(part))
                 yield part
 
@@ -72,6 +76,17 @@ def length_of(item: object) -> int:
     return measure(item) if measure else 0
 
 
+def size_of(item: object) -> int:
+    """Return a container's length, or how many bytes are in a buffer; else 0."""
+    measure = _BYTES.get(id(type(item)), length_of)
+    return measure(item)
+
+
+def is_buffer(item: object) -> bool:
+    """Return whether ``size_of`` gives bytes."""
+    return id(type(item)) in _BYTES
+
+
 def _length_for(kind: type) -> Callable[[Any], int] | None:
     found = _LENGTHS.get(id(kind))
     if found is not None:
@@ -85,6 +100,13 @@ def _length_for(kind: type) -> Callable[[Any], int] | None:
 
 def _lru_length(item: Any) -> int:  # noqa: ANN401 - the C type has no public name
     return int(LRU.cache_info(item).currsize)
+
+
+def _written(item: io.BytesIO | io.StringIO) -> int:
+    try:
+        return type(item).tell(item)
+    except ValueError:  # it is closed
+        return 0
 
 
 def _newest_of_dict(item: dict[object, object]) -> Entries:
@@ -150,6 +172,15 @@ _LENGTHS: dict[int, Callable[[Any], int]] = {
     id(deque): deque.__len__,
     id(LRU): _lru_length,
 }
+#: Buffers, without their subclasses, and how many bytes are in one.
+_BYTES: dict[int, Callable[[Any], int]] = {
+    id(bytearray): bytearray.__len__,
+    id(array): lambda item: array.__len__(item) * item.itemsize,
+    id(io.BytesIO): _written,
+    id(io.StringIO): _written,
+}
+#: What the collector does not see, or not always.
+_IGNORED = frozenset(map(id, (dict, bytearray, array)))
 #: Types that hold no container worth looking for, and there are very many of them.
 _LEAVES = frozenset(
     map(

@@ -16,7 +16,7 @@ import time
 import tracemalloc
 from array import array
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import Bound, Holding
@@ -25,8 +25,10 @@ from leakguard._readers.bounds import bound_of, is_unbounded_lru
 from leakguard._readers.containers import (
     SHORT,
     containers_in,
+    is_buffer,
     length_of,
     newest_entries,
+    size_of,
 )
 from leakguard._readers.heap import newborn_ids, objects_but_tuples, type_name
 from leakguard._readers.paths import describe, links_of
@@ -47,6 +49,8 @@ _LOOKED_AT_ENTRIES = 20_000
 _WALKED_ENTRIES = 24
 _WALKED_OBJECTS = 4_000
 _KEPT_HOLDERS = 24
+#: An entry and its place in a list or dict, as far as a buffer is compared with them.
+_BYTES_PER_ENTRY = 64
 #: References to a container that nobody but us has: as followed, and as argument.
 _OUR_REFERENCES = 2
 #: To list the heap without its tuples takes so long per block of memory.
@@ -75,7 +79,7 @@ class Newborn:
 
 
 class Followed:
-    """The containers alive before a window and their lengths then."""
+    """The containers and buffers alive before a window and their sizes then."""
 
     def __init__(self, pause_seconds: float = PAUSE_SECONDS) -> None:
         """Walk the heap once. Cost: about 1 us per object of it.
@@ -84,9 +88,9 @@ class Followed:
         runs, is walked from its roots, at 3 us for each of 100 000 objects at most.
         """
         heap = _listed(pause_seconds)
-        long = (item for item in containers_in(heap) if length_of(item) >= SHORT)
+        long = (item for item in containers_in(heap) if size_of(item) >= SHORT)
         self.containers = [item for item in long if item is not heap]
-        self.lengths = array("q", map(length_of, self.containers))
+        self.sizes = array("q", map(size_of, self.containers))
 
     def grown(self, newborn: Newborn) -> list[Grown]:
         """Return those that have become longer, most first, with what hangs below.
@@ -97,21 +101,26 @@ class Followed:
         """
         containers = self.containers
         found = [
-            (length_of(item) - before, at)
+            (size_of(item) - before, at)
             for at, (item, before) in enumerate(
-                zip(containers, self.lengths, strict=True)
+                zip(containers, self.sizes, strict=True)
             )
-            if length_of(item) > before and not _is_ours(item)
+            if size_of(item) > before and not _is_ours(item)
         ]
         kept = [
             (more, at)
             for more, at in found
             if sys.getrefcount(containers[at]) > _OUR_REFERENCES
         ]
-        kept.sort(reverse=True)
+        kept.sort(key=lambda one: _weight(containers[one[1]], one[0]), reverse=True)
         return [
             _grown(containers[at], more, newborn) for more, at in kept[:_KEPT_HOLDERS]
         ]
+
+
+def _weight(item: object, more: int) -> float:
+    """Return how much a container grew, in entries; a buffer's are its bytes."""
+    return more / _BYTES_PER_ENTRY if is_buffer(item) else more
 
 
 def _listed(pause_seconds: float) -> list[object]:
@@ -157,7 +166,25 @@ def describe_grown(  # noqa: PLR0913 - one search, its options spelled out
             break
         chain = search.climb(item.holder)
         found.append(_holding(chain, item, exact=exact))
-    return tuple(found)
+    return _with_parts(found)
+
+
+def _with_parts(found: list[Holding]) -> tuple[Holding, ...]:
+    """Give a text buffer the list of its parts (until CPython 3.11).
+
+    The list is C code's own, so that no other object refers to it.
+    """
+    texts = [item for item in found if item.type == "_io.StringIO"]
+    lists = [
+        item
+        for item in found
+        if item.type == "list" and len(item.links) == 1 and item.entry_types == ("str",)
+    ]
+    if not texts or not lists:
+        return tuple(found)
+    sites = {stack: count for item in lists for stack, count in item.sites.items()}
+    whole = [replace(text, sites=sites) for text in texts]
+    return (*whole, *(item for item in found if item not in (*texts, *lists)))
 
 
 def find_owner(  # noqa: PLR0913 - one search, its options spelled out
@@ -268,11 +295,12 @@ def _described(chain: list[object], bound: Bound | None, *, exact: bool) -> Hold
 
 
 def _holding(chain: list[object], grown: Grown, *, exact: bool) -> Holding:
-    length = length_of(grown.holder)
+    length = size_of(grown.holder)
     kept = retained(grown.holder, exact=exact)
     path, hops = describe(chain)
+    things = "bytes" if is_buffer(grown.holder) else "entries"
     evidence = (
-        f"holds {length} entries, {grown.new_entries} of them new in the last look"
+        f"holds {length} {things}, {grown.new_entries} of them new in the last look"
     )
     return Holding(
         path=path,

@@ -18,7 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakguard._readers.attributes import dict_of, is_any, mro_of, referents_of
-from leakguard._readers.containers import length_of, newest_entries
+from leakguard._readers.containers import length_of, newest_entries, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +59,9 @@ def retained(owner: object, *, exact: bool = False) -> Retained:
     entries = newest_entries(owner, most)
     if not entries:
         size, ended = _below(_parts(owner), seen, _MEASURED_OBJECTS)
-        return Retained(_size_of(owner) + size, is_estimate=not ended)
+        size += _size_of(owner)
+        written = size_of(owner)  # a StringIO does not tell what its text takes
+        return Retained(max(size, written), is_estimate=not ended or written > size)
     sizes: list[int] = []
     complete = len(entries) == length
     for entry in entries:

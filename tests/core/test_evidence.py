@@ -281,6 +281,17 @@ def test_a_block_that_no_table_explains_is_nobodys(bytes_per_entry: float) -> No
     assert table_growth(bytes_per_entry).holding is None
 
 
+@pytest.mark.parametrize(
+    ("ratio", "is_its"), [(0.4, False), (1.1, True), (4, True), (9, False)]
+)
+def test_a_block_is_given_to_the_buffer_whose_bytes_it_holds(
+    ratio: float, *, is_its: bool
+) -> None:
+    tape = holding("shop.tape", kind="bytearray", new_entries=100)
+    found = table_growth(ratio, holdings=[tape])
+    assert (found.holding == tape) is is_its
+
+
 def test_many_blocks_are_no_table() -> None:
     assert table_growth(32, blocks=1.0).holding is None
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import gc
+import io
+from array import array
 from collections import Counter, OrderedDict, UserDict, defaultdict, deque
 from itertools import chain
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -14,8 +16,10 @@ from leakguard._readers import containers
 from leakguard._readers.containers import (
     SHORT,
     containers_in,
+    is_buffer,
     length_of,
     newest_entries,
+    size_of,
 )
 
 if TYPE_CHECKING:
@@ -148,6 +152,36 @@ def test_a_short_dict_that_the_collector_ignores_is_left_out() -> None:
     data = dict.fromkeys(range(SHORT - 1))
     found = containers_in(_heap(Shelf(data)))
     assert [item for item in found if item is data and not gc.is_tracked(data)] == []
+
+
+@pytest.mark.parametrize(
+    ("buffer", "written"),
+    [
+        (bytearray(300), 300),
+        (array("d", [0.5] * 40), 320),
+        (io.BytesIO(), 300),
+        (io.StringIO(), 300),
+    ],
+)
+def test_a_buffer_is_found_through_its_holder(
+    buffer: Any,  # noqa: ANN401
+    written: int,
+) -> None:
+    if isinstance(buffer, io.IOBase):
+        buffer.write("x" * 300 if type(buffer) is io.StringIO else b"x" * 300)
+    found = containers_in(_heap(Shelf(buffer), buffer))
+    assert [item for item in found if item is buffer] == [buffer]
+    assert size_of(buffer) == written
+    assert length_of(buffer) == 0
+    assert is_buffer(buffer)
+
+
+def test_a_closed_buffer_is_empty() -> None:
+    text = io.StringIO("text")
+    text.close()
+    assert size_of(text) == 0
+    assert size_of([1, 2]) == 2
+    assert not is_buffer([1, 2])
 
 
 def test_a_dict_of_two_holders_is_found_once() -> None:

@@ -54,6 +54,8 @@ def _never(*_: object, **__: object) -> NoReturn:
 
 
 SHOP = """
+    import io
+
     class Order:
         # Python 3.11 does not say where an object with a __dict__ was allocated.
         __slots__ = ("__weakref__", "lines", "number")
@@ -85,6 +87,13 @@ SHOP = """
     by_key = dict.fromkeys(range(10))
     cache, head = Cache(), Head()
     CHECKED = dict.fromkeys(range(10))
+    tape, page = bytearray(10), io.StringIO()
+    for _ in range(10):
+        page.write("x")
+
+    def write(number):
+        tape.extend(b"x" * 100)
+        page.write(f"order {number}, ten")
 
     def check(number):
         if len(CHECKED) > 500:
@@ -135,6 +144,33 @@ def _described(found: Grown | None, seconds: float = 20.0) -> Holding:
     gc.unfreeze()
     (holding,) = describe_grown([found], set(), seconds=seconds)
     return holding
+
+
+def test_buffers_that_grew_are_found_too(
+    shop: ModuleType, followed: Followed, window: None
+) -> None:
+    assert window is None
+    for number in range(50):
+        shop.write(number)
+        shop.work(number)
+    grown = _grown(followed)
+    found = [_of(item, grown) for item in (shop.orders, shop.tape, shop.page)]
+    orders, tape, page = found
+    assert orders is not None
+    assert tape is not None
+    assert page is not None
+    assert (tape.new_entries, page.new_entries >= 600) == (5_000, True)
+    assert grown.index(tape) < grown.index(orders), "78 entries are as much"
+    gc.unfreeze()
+    grown = [page, *(item for item in grown if item.entry_types == ("str",))]
+    hidden = {id(followed.containers)}
+    holding, *others = describe_grown(grown, hidden, seconds=20.0)
+    assert holding.path == "shop.page"
+    assert bool(holding.sites) == (sys.version_info < (3, 12))  # its parts are a list
+    assert others == []
+    assert "bytes" in holding.links[-1].why
+    assert holding.retained_bytes is not None
+    assert holding.retained_bytes >= page.new_entries
 
 
 @pytest.mark.usefixtures("window")
@@ -193,7 +229,7 @@ def test_containers_of_ours_are_no_holders(
     monkeypatch.setattr(holders, "is_own", lambda file: file == __file__)
     ours = list(range(20))
     followed.containers.append(ours)
-    followed.lengths.append(10)
+    followed.sizes.append(10)
     assert _of(ours, _grown(followed)) is None
     monkeypatch.undo()
     assert _of(ours, _grown(followed)) is not None
