@@ -390,7 +390,8 @@ def test_the_next_survivor_is_asked_when_one_has_no_owner(shop: ModuleType) -> N
 
 
 @pytest.mark.usefixtures("window")
-def test_a_stack_is_innermost_first(shop: ModuleType) -> None:
+def test_a_stack_is_innermost_first(shop: ModuleType, window: None) -> None:
+    assert window is None
     shop.cache.put(1)
     stack = stack_of(shop.cache.data["k", 1])
     assert stack is not None
