@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakguard._core.evidence import NO_LOOK, gather, stopped
 from leakguard._core.judge import LEAST_CALLS, judge
-from leakguard._core.observe import is_turnover, look_near_half
+from leakguard._core.observe import is_turnover, look_near_half, still_calls
 from leakguard._core.suspects import (
     NO_RESOURCES,
     Resources,
@@ -106,7 +106,7 @@ def _explained_share(
 
 
 def resources_of(looks: Sequence[Checkpoint]) -> Resources:
-    """Return how many more files and threads the later half of the calls has left.
+    """Return what more of files, threads and such the later half of the calls has left.
 
     The earlier half may have filled pools.
     """
@@ -122,12 +122,15 @@ def resources_of(looks: Sequence[Checkpoint]) -> Resources:
         return (after - before) / calls if known else 0.0  # type: ignore[operator]
 
     return Resources(
-        rate(first.open_files, last.open_files), rate(first.threads, last.threads)
+        rate(first.open_files, last.open_files),
+        rate(first.threads, last.threads),
+        rate(first.exit_callbacks, last.exit_callbacks),
     )
 
 
 def _goes_on(row: GrowthRow, looks: Sequence[Checkpoint], deep: DeepLook) -> bool:
-    return not stopped(row, deep) and not is_turnover(looks, row)
+    still = still_calls(looks, row)
+    return not stopped(row, deep, still) and not is_turnover(looks, row)
 
 
 def _worth_telling(picture: Picture) -> list[GrowthRow]:

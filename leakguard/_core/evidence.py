@@ -132,9 +132,12 @@ class _Part:
         return max(0.0, self.row.blocks.slope) * self.share
 
 
-def stopped(row: GrowthRow, look: DeepLook) -> bool:
-    """Return whether a site that grew before left nothing behind at depth."""
-    expected = row.blocks.slope * look.work_done
+def stopped(row: GrowthRow, look: DeepLook, still_calls: int = 0) -> bool:
+    """Return whether a site that grew before left nothing behind at depth.
+
+    Nor in the last calls before, ``still_calls`` of them.
+    """
+    expected = row.blocks.slope * (still_calls + look.work_done)
     if row.is_resized or expected < _EXPECTED_AT_DEPTH:
         return False
     seen = sum(n for stack, (_, n) in look.survivors.items() if stack[0] == row.frame)

@@ -90,6 +90,15 @@ HOLDER_HABITS: Final[Mapping[str, Habit]] = {
 - REQUESTS.labels(path=request.path).inc()
 + REQUESTS.labels(route=request.route_name).inc()""",
     ),
+    "kept-session": Habit(
+        "unbounded-cache",
+        "A session keeps what is added to it, and what was changed in it, until it"
+        " commits, rolls back or is closed ({owner}): open one for each unit of work.",
+        """\
+- SESSION.add(order)
++ with Session(engine) as session, session.begin():
++     session.add(order)""",
+    ),
     "listener": Habit(
         "listener",
         "Listeners are registered again and again and never removed from {owner}:"

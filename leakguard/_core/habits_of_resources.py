@@ -47,8 +47,8 @@ RESOURCE_HABITS: Final[Mapping[str, Habit]] = {
     ),
     "pending-task": Habit(
         "task",
-        "Tasks or coroutines are created and never finish: await or cancel them (a"
-        " TaskGroup or asyncio.timeout), and drop them from {owner} when done"
+        "Tasks, coroutines or greenlets are created and never finish: await or cancel"
+        " them (a TaskGroup, a timeout), and drop them from {owner} when done"
         " (task.add_done_callback(tasks.discard)).",
         """\
   task = asyncio.create_task(work())

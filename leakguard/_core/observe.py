@@ -6,6 +6,7 @@ A ``Checkpoint`` is one look. A tuple of them is the only memory the judgement h
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ TRACER_BYTES_PER_TRACE = 112
 SMALL_BLOCK_BYTES = 512
 #: A buffer that is extended is one block, or a few; a cache that is just full has many.
 _MOST_RESIZED = 4
+#: How many times longer than ever before a site has to stand still to have stopped.
+_STILL_RATIO = 3
 #: Fewer new blocks than this drown in what the looks themselves keep.
 _TURNOVER_BLOCKS = 5_000
 _TURNOVER_BYTES = 1024 * 1024
@@ -54,6 +57,7 @@ class Checkpoint:
     pause_seconds: float
     threads: int | None = None
     open_files: int | None = None
+    exit_callbacks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,21 @@ def is_turnover(
     tracer = (last.traces - middle.traces) * TRACER_BYTES_PER_TRACE
     seen = last.heap_bytes - middle.heap_bytes - tracer
     return row.size.grown > size_bytes and seen < row.size.grown / 4
+
+
+def still_calls(looks: Sequence[Checkpoint], row: GrowthRow) -> int:
+    """Return for how many calls a site has stood still at the end, at least.
+
+    0 if it has stood still for a third as long before: work that leaks once in so many
+    calls does.
+    """
+    blocks = [look.sites.get(row.frame, (0, 0))[1] for look in looks]
+    runs = [
+        [looks[at].calls for at, _ in run]
+        for _, run in itertools.groupby(enumerate(blocks), key=lambda one: one[1])
+    ]
+    *before, last = [calls[-1] - calls[0] for calls in runs]
+    return last if last > _STILL_RATIO * max(before, default=0) else 0
 
 
 def look_near_half(looks: Sequence[Checkpoint]) -> Checkpoint:

@@ -38,6 +38,8 @@ class Collector:
 
 #: Where it was not looked at.
 COLLECTOR = Collector()
+#: How a path begins that no name leads to.
+_UNSEEN = "a callback of native code"
 #: The last name on a path, and the one before where that holds it directly.
 _PLACE = re.compile(r"(?:\.(\w+)\.)?<?(\w+)>?(?:\[[^\]]*\]|\{…\}|→)*\Z")
 #: Names that say nothing of what they hold; so do private ones.
@@ -53,8 +55,8 @@ class Clues:
     first; ``module`` is the root's name, if that is a module. ``function`` is the C
     function that takes memory, ``finalized`` the types that piled up with a
     ``__del__``. ``is_cycle`` says that only a collection frees them, ``is_resized``
-    that blocks grow in size and not in number. Files and threads are the process's, for
-    each unit of work.
+    that blocks grow in size and not in number. Files, threads and what is registered
+    with ``atexit`` are the process's, for each unit of work.
     """
 
     types: tuple[str, ...] = ()
@@ -67,6 +69,7 @@ class Clues:
     finalized: tuple[str, ...] = ()
     files_per_call: float = 0.0
     threads_per_call: float = 0.0
+    exit_callbacks_per_call: float = 0.0
     collector: Collector = COLLECTOR
     is_cycle: bool = False
     is_resized: bool = False
@@ -102,6 +105,12 @@ class Clues:
         if self.files_per_call >= _RESOURCES_PER_CALL:
             return "file"
         return "thread" if self.threads_per_call >= _RESOURCES_PER_CALL else None
+
+    @property
+    def is_kept_for_exit(self) -> bool:
+        """Whether it may be held by ``atexit``, which the collector does not see."""
+        unseen = (self.owner_path or _UNSEEN).startswith(_UNSEEN)
+        return unseen and self.exit_callbacks_per_call >= _RESOURCES_PER_CALL
 
     @property
     def gains_threads(self) -> bool:
@@ -174,11 +183,15 @@ _CALLABLE = (
 )
 _METHOD = r"\Amethod\Z"
 _CLASS = r"\A(?:type|abc\.ABCMeta|enum\.EnumType|\S*Meta(?:class)?|\S*ModelBase)\Z"
-_TASK = r"(?:asyncio|concurrent)[\w.]*\.Task\Z|\Acoroutine\Z"
+_TASK = (
+    r"(?:asyncio|concurrent)[\w.]*\.Task\Z|\Acoroutine\Z"
+    r"|\A(?:gevent|greenlet|eventlet)\b.*\.[gG]reen(?:let|[tT]hread)\Z"
+)
+_GREEN = r"\A(?:gevent|eventlet)\..*(?:\.Event|Semaphore|Lock|Queue|Group|Pool)\Z"
 _FUTURE = r"(?:asyncio|concurrent)[\w.]*\.Future\Z"
 _LOCAL = r"\A(?:_thread\._local|threading\.local)\Z"
 _QUEUE = r"\A_?(?:queue|asyncio\.queues|multiprocessing\.queues)\.\w*Queue\Z"
-_CONTEXT = r"\A(?:_contextvars\.\w+|hamt\w*)\Z"
+_CONTEXT = r"\A(?:_contextvars\.(?!ContextVar\Z)\w+|hamt\w*)\Z"
 _LIST, _SET, _DEQUE = r"\A(?:\w+\.)?\w*list\Z", r"set\Z", r"deque\Z"
 _KEYED = r"dict\Z|mapping\Z|\Aset\Z|cache\Z|_lru_cache_wrapper|Counter\Z"
 _BUFFER = r"\A(?:bytearray|array\.array|_io\.(?:BytesIO|StringIO))\Z"
@@ -223,6 +236,10 @@ RULES: tuple[Rule, ...] = (
     _rule("context-variable", main_types=_CONTEXT),
     _rule("exit-stack", owner_path=r"_exit_callbacks\b"),
     _rule("at-exit", owner_path=r"\Aatexit\b"),
+    _rule("at-exit", is_kept_for_exit="True"),
+    _rule("kept-session", owner_types=r"\Asqlalchemy\..*\w*[sS]ession\Z"),
+    _rule("pending-task", owner_types=_GREEN),
+    _rule("registry", place="overrid"),
     _rule("bound-method-listener", entry_types=_METHOD),
     _rule("listener", place=_LISTENING),
     _rule("listener", entry_types=_CALLABLE),

@@ -54,6 +54,7 @@ class Resources:
 
     files_per_call: float = 0.0
     threads_per_call: float = 0.0
+    exit_callbacks_per_call: float = 0.0
 
 
 #: Where they were not counted.
@@ -262,6 +263,7 @@ def _clues(growth: Growth, names: Names, resources: Resources) -> Clues:
         finalized=growth.finalized,
         files_per_call=resources.files_per_call,
         threads_per_call=resources.threads_per_call,
+        exit_callbacks_per_call=resources.exit_callbacks_per_call,
         collector=names.collector,
         is_cycle=growth.is_cycle,
         is_resized=blocks < growth.size_per_call,

@@ -7,6 +7,7 @@ speak of the parent, and when it no longer reads as it should.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -45,6 +46,7 @@ class Counters:
     python_blocks: int
     threads: int
     open_files: int | None
+    exit_callbacks: int | None = None
 
 
 def read_usage() -> Usage:
@@ -54,7 +56,9 @@ def read_usage() -> Usage:
 
 def read_counters() -> Counters:
     """Read the counters. Cost: about 10 µs on Linux."""
-    return Counters(*read_usage(), threading.active_count(), _open_files())
+    return Counters(
+        *read_usage(), threading.active_count(), _open_files(), _exit_callbacks()
+    )
 
 
 def peak_rss_bytes() -> int | None:
@@ -227,6 +231,12 @@ def _rss_bytes() -> int | None:
 def _heap_bytes() -> int | None:
     heap = read_heap()
     return None if heap is None else sum(heap)
+
+
+def _exit_callbacks() -> int | None:
+    """Return how many functions are registered with ``atexit``, where it tells."""
+    count: Callable[[], int] | None = getattr(atexit, "_ncallbacks", None)
+    return count() if count is not None else None
 
 
 def _open_files() -> int | None:

@@ -62,8 +62,9 @@ _LEVELS_FOR_A_NAME = 4
 #: Objects asked about in one level, and of one type.
 MAX_FRONTIER = 80
 MAX_OF_ONE_TYPE = 12
-#: Referrers of one pass that are looked at: what everybody refers to owns nothing.
-_MOST_HOLDERS = 4_000
+#: Referrers of one pass that are looked at, and of one type if there are more: what
+#: everybody refers to owns nothing, but somebody may own it.
+_MOST_HOLDERS, _MOST_OF_ONE_KIND = 4_000, 500
 #: Whom to ask first; instances of other types come with the second group.
 _INTERESTING: tuple[tuple[type, ...], ...] = (
     (dict, CellType),
@@ -268,7 +269,7 @@ class _Climb:
         """Add the holders of the frontier to ``found``; return the chain to a root."""
         wanted = {id(item) for item in self._frontier}
         for holders in self._passes.holders_of(self._frontier, self._mine):
-            for holder in holders[:_MOST_HOLDERS]:
+            for holder in self._some_of(holders):
                 if not self._is_new(holder) or not self._linked(holder, wanted):
                     continue
                 if self._roots.names(holder):
@@ -280,6 +281,19 @@ class _Climb:
             if out_of_time():
                 break
         return []
+
+    def _some_of(self, holders: list[object]) -> list[object]:
+        if len(holders) <= _MOST_HOLDERS:
+            return holders
+        seen: Counter[int] = Counter()
+        some: list[object] = []
+        for holder in holders:
+            seen[id(type(holder))] += 1
+            few = seen[id(type(holder))] <= _MOST_OF_ONE_KIND
+            if few or id(holder) in self._roots.modules:
+                some.append(holder)
+        self._mine.add(id(some))
+        return some
 
     def _note_life(self, holder: object, level: int) -> None:
         rank = self._roots.life_of(holder)

@@ -240,6 +240,7 @@ def _look(
         pause_seconds=clock() - begun,
         threads=counters.threads,
         open_files=counters.open_files,
+        exit_callbacks=counters.exit_callbacks,
     )
 
 

@@ -15,8 +15,10 @@ from tests.core.builders import law, look, suspect
 def test_files_and_threads_are_told_for_each_call() -> None:
     filling = replace(look(1), open_files=0, threads=0)
     middle = replace(look(40), open_files=7, threads=1)
-    last = replace(look(140), open_files=107, threads=26)
-    assert resources_of([filling, middle, look(90), last]) == Resources(1.0, 0.25)
+    last = replace(look(140), open_files=107, threads=26, exit_callbacks=50)
+    middle = replace(middle, exit_callbacks=0)
+    found = resources_of([filling, middle, look(90), last])
+    assert found == Resources(1.0, 0.25, 0.5)
 
 
 @pytest.mark.parametrize("calls", [[], [10], [10, 20]])

@@ -67,6 +67,7 @@ def test_survivors_of_other_lines_do_not_count() -> None:
 
 def test_a_rare_site_cannot_be_said_to_have_stopped() -> None:
     assert not stopped(row(blocks=0.05), deep_look(work_done=100))
+    assert stopped(row(blocks=0.05), deep_look(work_done=100), still_calls=100)
 
 
 @pytest.mark.parametrize("shape", ["flat", "decaying"])

@@ -12,8 +12,9 @@ from leakguard._core.observe import (
     is_turnover,
     native_law,
     resident_law,
+    still_calls,
 )
-from tests.core.builders import APP, PACKAGE, STDLIB, look, quick, watch
+from tests.core.builders import APP, PACKAGE, STDLIB, look, quick, row, watch
 
 FAST, SLOW, OTHER = (APP, 41), (PACKAGE, 7), (STDLIB, 353)
 
@@ -202,3 +203,22 @@ def test_turnover_is_judged_over_the_later_half() -> None:
         blocks=lambda n: 900_000 + max(0, n - 13_000),
     )
     assert not is_turnover(looks, growth_rows(looks)[0])
+
+
+@pytest.mark.parametrize(
+    ("blocks", "calls"),
+    [
+        ([0, 4, 8, 12, 16, 16], 10),
+        ([0, 4, 8, 12, 12, 12], 20),
+        ([0, 4, 4, 12, 12, 12], 0),  # it stood still before, for half as long
+        ([2, 4, 8, 12, 16, 18], 0),
+    ],
+)
+def test_a_site_that_stands_still_for_the_first_time(
+    blocks: list[int], calls: int
+) -> None:
+    looks = [
+        look(10 * at, sites={(APP, 41): (80 * count, count)} if count else {})
+        for at, count in enumerate(blocks)
+    ]
+    assert still_calls(looks, row()) == calls

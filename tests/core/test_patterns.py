@@ -233,6 +233,33 @@ CASES = (
     ),
     Case("at-exit", "listener", "unregister", _held("atexit", "list", "tuple")),
     Case(
+        "at-exit",
+        "listener",
+        "unregister",
+        _more(
+            _held("a callback of native code.data", "list", "int"),
+            exit_callbacks_per_call=1.0,
+        ),
+    ),
+    Case(
+        "kept-session",
+        "unbounded-cache",
+        "for each unit of work",
+        _held("s.DB._new", "dict", "shop.Order", way="sqlalchemy.orm.session.Session"),
+    ),
+    Case(
+        "pending-task",
+        "task",
+        "greenlets",
+        _held("shop.done→", "list", "method", way="gevent._gevent_cevent.Event"),
+    ),
+    Case(
+        "registry",
+        "registry",
+        "shop.app.overrides",
+        _held("shop.app.overrides", "dict", "function"),
+    ),
+    Case(
         "bound-method-listener",
         "listener",
         "WeakMethod",

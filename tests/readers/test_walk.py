@@ -230,6 +230,17 @@ def test_without_time_for_a_pass_the_walk_alone_answers(program: Program) -> Non
     assert looking.climb(deep) == [deep], "deeper than it looks"
 
 
+def test_who_is_held_by_thousands_is_found_by_name_all_the_same(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = program(SHOP)
+    kept = [shop.STORE.__init__ for _ in range(100)]
+    monkeypatch.setattr(search, "_MOST_HOLDERS", 20)
+    monkeypatch.setattr(search, "_MOST_OF_ONE_KIND", 10)
+    path = describe(climb(shop.STORE.orders, hidden={id(kept)}, out_of_time=_never))[0]
+    assert path == "shop.STORE.orders"
+
+
 @pytest.mark.usefixtures("large")
 def test_passes_go_up_to_what_the_walk_leads_on_to(
     program: Program, monkeypatch: pytest.MonkeyPatch

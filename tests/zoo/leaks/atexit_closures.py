@@ -9,7 +9,8 @@ EXPECT = {
     "verdict": "leak",
     "sites": ["create", "write", "__init__", "draft", "step"],
     "owner": None,
-    "pattern": None,
+    "pattern": "listener",
+    "habit": "at-exit",
     "bytes_per_call": (2000, 5900),
 }
 
