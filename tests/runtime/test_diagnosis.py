@@ -501,10 +501,13 @@ def test_what_another_thread_keeps_later_is_named() -> None:
     jobs: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 
     def work_off() -> None:
-        is_at_depth = False
+        was_late = False
         while (job := jobs.get()) is not None:
-            if tracemalloc.get_traceback_limit() > 1 and not is_at_depth:
-                is_at_depth = True
+            at_depth = (
+                tracemalloc.is_tracing() and tracemalloc.get_traceback_limit() > 1
+            )
+            if at_depth and not was_late:
+                was_late = True
                 time.sleep(0.1)  # until all calls at depth have been made
             STORE[job] = [f"order {job}"]
 
