@@ -28,7 +28,7 @@ _PACE = 20.0
 _TABLE_BYTES = (4.0, 160.0)
 #: Buffers, and bytes of memory per byte in them: room for an eighth more, or for as
 #: much again; a text is four bytes per character, and is joined at times.
-BUFFERS = frozenset({"bytearray", "array.array", "_io.BytesIO", "_io.StringIO"})
+_BUFFERS = frozenset({"bytearray", "array.array", "_io.BytesIO", "_io.StringIO"})
 _BUFFER_BYTES = (0.5, 8.0)
 
 
@@ -251,7 +251,7 @@ def _with_table(growth: Growth, look: DeepLook) -> Growth:
 
 
 def _is_table_of(holding: Holding, grown_bytes: float) -> bool:
-    least, most = _BUFFER_BYTES if holding.type in BUFFERS else _TABLE_BYTES
+    least, most = _BUFFER_BYTES if holding.type in _BUFFERS else _TABLE_BYTES
     return least <= grown_bytes / max(1, holding.new_entries) <= most
 
 

@@ -187,7 +187,7 @@ _TASK = (
     r"(?:asyncio|concurrent)[\w.]*\.Task\Z|\Acoroutine\Z"
     r"|\A(?:gevent|greenlet|eventlet)\b.*\.[gG]reen(?:let|[tT]hread)\Z"
 )
-_GREEN = r"\A(?:gevent|eventlet)\..*(?:\.Event|Semaphore|Lock|Queue|Group|Pool)\Z"
+_GREEN = r"\A(?:gevent|eventlet)\..*(?:\.Event|Semaphore|Lock|Group|Pool)\Z"
 _FUTURE = r"(?:asyncio|concurrent)[\w.]*\.Future\Z"
 _LOCAL = r"\A(?:_thread\._local|threading\.local)\Z"
 _QUEUE = r"\A_?(?:queue|asyncio\.queues|multiprocessing\.queues)\.\w*Queue\Z"
@@ -237,7 +237,7 @@ RULES: tuple[Rule, ...] = (
     _rule("exit-stack", owner_path=r"_exit_callbacks\b"),
     _rule("at-exit", owner_path=r"\Aatexit\b"),
     _rule("at-exit", is_kept_for_exit="True"),
-    _rule("kept-session", owner_types=r"\Asqlalchemy\..*\w*[sS]ession\Z"),
+    _rule("kept-session", owner_types=r"\Asqlalchemy\..*[sS]ession\Z"),
     _rule("pending-task", owner_types=_GREEN),
     _rule("registry", place="overrid"),
     _rule("bound-method-listener", entry_types=_METHOD),

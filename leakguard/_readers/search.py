@@ -109,7 +109,7 @@ class Search:
 
         Without a root the chain is just the target. Cost: one pass over the heap
         (20-50 ns per object) per level and for each dozen of objects in it; in a large
-        heap fewer, after a walk of 0.03 s.
+        heap fewer, after a walk of 0.1 s.
         """
         if self._walk is None and self._passes.seconds <= _QUICK_SECONDS:
             return self._climbed(target, None) or [target]
