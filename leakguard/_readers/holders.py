@@ -232,14 +232,16 @@ def describe_place(chain: list[object], path: str, place: Place) -> Holding:
     )
 
 
-def sites_below(pending: deque[object], newborn: Newborn) -> dict[Stack, int]:
+def sites_below(
+    pending: deque[object], newborn: Newborn, most_objects: int
+) -> dict[Stack, int]:
     """Count where the newborn objects in ``pending``, and below, were allocated.
 
-    Tracing must still run. Cost: 3 us for each of 4 000 objects at most.
+    Tracing must still run. Cost: 3 to 10 us for each of so many objects.
     """
     seen: set[int] = set()
     sites: Counter[Stack] = Counter()
-    while pending and len(seen) < _WALKED_OBJECTS:
+    while pending and len(seen) < most_objects:
         item = pending.popleft()
         if id(item) in seen:
             continue
@@ -346,5 +348,5 @@ def _grown(holder: object, new_entries: int, newborn: Newborn) -> Grown:
         walked += bool(parts)
         if walked >= _WALKED_ENTRIES:
             break
-    sites = sites_below(pending, newborn)
+    sites = sites_below(pending, newborn, _WALKED_OBJECTS)
     return Grown(holder, new_entries, sites, tuple(k for k, _ in kinds.most_common(6)))

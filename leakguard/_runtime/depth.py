@@ -43,7 +43,7 @@ _RESIZED_SHARE = 0.25
 _LEADING_ROWS = 40
 #: Survivors asked for their allocation: about 3 us each at depth.
 _SAMPLED_SURVIVORS = 30_000
-_EXAMPLES_PER_SITE = 3
+_EXAMPLES_PER_SITE, _BELOW_AN_EXAMPLE = 3, 200
 _SEARCHED_STACKS = 4
 #: Objects of a type in the window from which they pile up.
 _SEVERAL = 3
@@ -175,7 +175,10 @@ def _below(
 ) -> dict[Stack, dict[Stack, int]]:
     """Return where was allocated what examples of the stacks hold: also atoms."""
     stacks = list(loose)[:_SEARCHED_STACKS]
-    return {stack: sites_below(deque(loose[stack]), newborn) for stack in stacks}
+    return {
+        stack: sites_below(deque(loose[stack]), newborn, _BELOW_AN_EXAMPLE)
+        for stack in stacks
+    }
 
 
 def _finalized(newborn: Newborn) -> tuple[str, ...]:

@@ -550,7 +550,7 @@ def test_busy_threads_may_make_tuples_while_a_large_heap_is_read(
     [
         "holders.Followed()",
         "search.climb(vars(_asyncio), hidden=set(), out_of_time=lambda: False)",
-        "holders.sites_below(deque([_asyncio]), holders.Newborn.read())",
+        "holders.sites_below(deque([_asyncio]), holders.Newborn.read(), 4_000)",
     ],
 )
 def test_the_collector_works_after_a_look_at_an_asyncio_program(look: str) -> None:

@@ -13,6 +13,7 @@ EXPECT = {
     "owner": "PARTY.over",
     "pattern": "task",
     "habit": "pending-task",
+    "needs": "gevent",
     "bytes_per_call": (1000, 12000),
 }
 

@@ -9,10 +9,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 EXPECT = {
     "verdict": "leak",
-    "sites": ["take", "order", "step"],
+    "sites": ["take", "step"],
     "owner": "DESK.orders._new",
     "pattern": "unbounded-cache",
     "habit": "kept-session",
+    "needs": "sqlalchemy",
     "bytes_per_call": (700, 4000),
 }
 
