@@ -92,9 +92,7 @@ def look_deep(  # noqa: PLR0913 - one look, its options spelled out
         exact=exact,
     )
     find = partial(find_owner, pause_seconds=pause_seconds, exact=exact)
-    owners = _owners(loose, hidden, search_seconds * 0.4, find)
-    for stack, owner in tuple(owners.items()):
-        owners = dict.fromkeys(below[stack], owner) | owners
+    owners = _owners(loose, below, hidden, search_seconds * 0.4, find)
     kinds = garbage | types
     return DeepLook(work_done, survivors, kinds, holdings, owners, vanished, finalized)
 
@@ -201,15 +199,21 @@ def _has_finalizer(kind: type) -> bool:
 
 def _owners(
     loose: Mapping[Stack, list[object]],
+    below: Mapping[Stack, Mapping[Stack, int]],
     hidden: set[int],
     seconds: float,
     find: Callable[..., Holding | None],
 ) -> dict[Stack, Holding]:
-    """Search the holders of what no growing container holds, of a few stacks."""
+    """Search the holders of what no growing container holds, of a few stacks.
+
+    What lies below has the same one, unless one of its own was found.
+    """
     found: dict[Stack, Holding] = {}
-    for stack in list(loose)[:_SEARCHED_STACKS]:
-        share = seconds / min(_SEARCHED_STACKS, len(loose))
+    along: dict[Stack, Holding] = {}
+    for stack, sites in below.items():
+        share = seconds / len(below)
         owner = find(loose[stack], hidden | {id(loose)}, seconds=share)
         if owner is not None:
             found[stack] = owner
-    return found
+            along.update(dict.fromkeys(sites, owner))
+    return along | found

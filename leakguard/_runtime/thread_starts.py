@@ -30,7 +30,7 @@ _LOOK_SECONDS = 0.05
 
 
 class ThreadStarts:
-    """``threading.Thread.start`` within what ``room`` returns, for 15 µs more."""
+    """``threading.Thread.start`` within what ``room`` returns, for 20 µs more."""
 
     def __init__(self, room: Room) -> None:
         """Patch nothing yet."""
